@@ -1,0 +1,217 @@
+r"""Iterated self-distillation of kernel ridge regression: every round, the limit, predictions, whole grids.
+
+Round 0 is ridge regression on the labels y. Round t is the same regression on the mixed targets
+:math:`(1 - w_t)\,y + w_t\,\hat y_{t-1}`. In the eigenbasis all of it is the filter `Distilled`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike
+
+from kdtheory.checks import Array, column_shape, matrix, schedule, targets, whole
+from kdtheory.filters import Distilled
+from kdtheory.spectrum import Spectrum
+
+__all__ = ["limit", "predict", "risk_grid", "rounds"]
+
+POWER_BASIS_GROWTH = 100.0
+
+
+def rounds(
+    spectrum: Spectrum,
+    y: ArrayLike,
+    *,
+    ridge: ArrayLike,
+    teacher_weights: ArrayLike,
+    cross: ArrayLike | None = None,
+) -> Array:
+    r"""Predictions of every round of one chain.
+
+    .. math::
+        \hat y_0 = A_0\, y, \qquad \hat y_t = A_t\,[(1 - w_t)\, y + w_t\, \hat y_{t-1}], \qquad A_t = K(K + \lambda_t I)^{-1}.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of the training Gram matrix, n points.
+    y : (n,) or (n, p) array
+        Training labels.
+    ridge : float or (T + 1,) array
+        :math:`\lambda > 0`, one for all rounds or one per round from round 0.
+    teacher_weights : (T,) array
+        :math:`w_1 \dots w_T`, any real numbers; empty for the teacher alone.
+    cross : (m, n) array, optional
+        Kernel between new points and training points. Left out, the predictions are at the training points.
+
+    Returns
+    -------
+    (T + 1, n or m) or (T + 1, n or m, p) array
+
+    Raises
+    ------
+    ValueError
+        If a length disagrees with the spectrum, a ridge is not positive, or a value is not finite.
+    OverflowError
+        If weights outside the convergence interval made the chain grow beyond floating point.
+
+    References
+    ----------
+    Borup & Andersen (2021), arXiv:2102.13088; their weight on the ground truth is 1 - w and their step is t + 1.
+
+    Examples
+    --------
+    A student is affine in its teacher weight, so half the weight is half the way:
+
+    >>> from kdtheory import Spectrum
+    >>> s, y = Spectrum.from_gram([[2.0, 1.0], [1.0, 2.0]]), [1.0, -1.0]
+    >>> none, half, full = (rounds(s, y, ridge=1.0, teacher_weights=[w])[1] for w in (0.0, 0.5, 1.0))
+    >>> bool(np.allclose(half, (none + full) / 2))
+    True
+    """
+    labels = targets(y, "y", length=spectrum.n)
+    every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
+    if cross is None:
+        basis, multipliers = spectrum.eigenvectors, every.fit
+    else:
+        basis, multipliers = matrix(cross, "cross", shape=(None, spectrum.n)) @ spectrum.eigenvectors, every.dual
+    z = column_shape(spectrum.project(labels))
+    stacked = np.einsum("tr,rp->rtp", multipliers, z).reshape(spectrum.rank, -1)
+    values = (basis @ stacked).reshape(len(basis), len(multipliers), z.shape[1]).swapaxes(0, 1)
+    return np.ascontiguousarray(values[..., 0] if labels.ndim == 1 else values)
+
+
+def predict(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
+    """Predictions of the last round at new points; arguments as in `rounds`, result (m,) or (m, p)."""
+    return spectrum.predict(Distilled(ridge, teacher_weights), y, cross)
+
+
+def limit(spectrum: Spectrum, y: ArrayLike, *, ridge: float, teacher_weight: float, cross: ArrayLike | None = None) -> Array:
+    r"""Predictions after infinitely many rounds of one teacher weight.
+
+    They are those of ridge regression at :math:`\lambda/(1 - w)`: zero at w = 1, a negative ridge for
+    :math:`1 < w < 1 + \lambda/d_1`.
+
+    Parameters
+    ----------
+    spectrum, y, ridge, cross
+        As in `rounds`, with one ridge.
+    teacher_weight : float
+        Within the chain's interval of convergence :math:`|w| < 1 + \lambda/d_1`.
+
+    Returns
+    -------
+    (n or m,) or (n or m, p) array
+
+    Raises
+    ------
+    ValueError
+        If the chain diverges; the message gives the interval.
+
+    Examples
+    --------
+    >>> from kdtheory import Ridge, Spectrum
+    >>> s, y = Spectrum.from_gram([[2.0, 1.0], [1.0, 2.0]]), [1.0, 0.0]
+    >>> bool(np.allclose(limit(s, y, ridge=0.3, teacher_weight=0.7), s.fit(Ridge(1.0), y)))
+    True
+    """
+    largest = float(spectrum.eigenvalues[0])
+    filter = Distilled.limit(ridge=ridge, teacher_weight=teacher_weight, largest_eigenvalue=largest if largest > 0 else None)
+    return spectrum.fit(filter, y) if cross is None else spectrum.predict(filter, y, cross)
+
+
+def risk_grid(
+    spectrum: Spectrum,
+    y: ArrayLike,
+    cross: ArrayLike,
+    y_val: ArrayLike,
+    *,
+    ridges: ArrayLike,
+    teacher_weights: ArrayLike,
+    rounds: int,
+    method: str = "auto",
+) -> Array:
+    r"""Validation error of every ridge, teacher weight and round at once.
+
+    At one ridge, each round of each weight predicts a combination of the same T + 1 vectors
+    :math:`k\,(K + \lambda I)^{-1} A^j y` (convex for weights in [0, 1]), so a QR decomposition of
+    them and the validation targets prices all weights and rounds by (T + 2)-vectors.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of the training Gram matrix, n points.
+    y : (n,) or (n, p) array
+        Training labels.
+    cross : (m, n) array
+        Kernel between validation and training points.
+    y_val : (m,) or (m, p) array
+        Validation targets.
+    ridges : (L,) array
+        Positive.
+    teacher_weights : (A,) array
+        Each is used in every round of its chain; any real numbers.
+    rounds : int
+        T, the number of students after the teacher.
+    method : {"auto", "basis", "direct"}
+        "direct" evaluates every filter on its own: slower, and the choice of "auto" for weights so far outside
+        [0, 1] that the combination would lose digits.
+
+    Returns
+    -------
+    (L, A, T + 1) array
+        Mean squared error over validation points and outputs; round 0 does not depend on the weight.
+
+    Examples
+    --------
+    >>> from kdtheory import Spectrum
+    >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
+    >>> risk_grid(s, [1.0, 0.0], [[1.0, 0.0]], [0.5], ridges=[1.0], teacher_weights=[0.0, 1.0], rounds=1)
+    array([[[0.    , 0.    ],
+            [0.    , 0.0625]]])
+    """
+    if method not in ("auto", "basis", "direct"):
+        raise ValueError(f'`method` must be "auto", "basis" or "direct", got {method!r}.')
+    ridge_list = schedule(ridges, "ridges", above_zero=True)
+    weights = schedule(teacher_weights, "teacher_weights")
+    T = whole(rounds, "rounds")
+    labels = column_shape(targets(y, "y", length=spectrum.n))
+    new = matrix(cross, "cross", shape=(None, spectrum.n))
+    wanted = column_shape(targets(y_val, "y_val", length=len(new)))
+    if wanted.shape[1] != labels.shape[1]:
+        raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
+    basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
+    combinations = power_coefficients(weights, T)
+    steady = np.abs(combinations).sum(axis=-1).max(axis=-1) <= POWER_BASIS_GROWTH
+    in_basis = {"auto": steady, "basis": np.ones_like(steady), "direct": np.zeros_like(steady)}[method]
+    grid = np.empty((len(ridge_list), len(weights), T + 1))
+    for row, ridge in zip(grid, ridge_list, strict=True):
+        if in_basis.any():
+            row[in_basis] = _risks_in_basis(basis, z, wanted, spectrum.eigenvalues, float(ridge), combinations[in_basis])
+        for i in np.flatnonzero(~in_basis):
+            chain = Distilled.constant(ridge=ridge, teacher_weight=weights[i], rounds=T).every_round(spectrum.eigenvalues)
+            row[i] = [np.mean((wanted - basis @ (dual[:, None] * z)) ** 2) for dual in chain.dual]
+    return grid
+
+
+def power_coefficients(weights: Array, T: int) -> Array:
+    r"""Coefficients (A, T + 1, T + 1) of constant-weight chains: round t is :math:`\sum_j c_{tj} A^{j+1}`.
+
+    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t.
+    """
+    powers = weights[:, None] ** np.arange(T + 1)
+    coefficients = np.tril(np.broadcast_to(((1 - weights)[:, None] * powers)[:, None, :], (len(weights), T + 1, T + 1)), -1)
+    coefficients[:, np.arange(T + 1), np.arange(T + 1)] = powers
+    return coefficients
+
+
+def _risks_in_basis(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, combinations: Array) -> Array:
+    """|P c - y_val|^2 / (m p) for all coefficient vectors c (..., T + 1), by the R factor of [P, y_val]."""
+    count, outputs = combinations.shape[-1], z.shape[1]
+    filters = (d / (d + ridge))[:, None] ** np.arange(count) / (d + ridge)[:, None]
+    predictions = basis @ np.einsum("rj,rp->rpj", filters, z).reshape(len(d), -1)
+    stacked = np.column_stack([predictions.reshape(-1, count), wanted.reshape(len(basis) * outputs)])
+    R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: count + 1]
+    residuals = combinations @ R[:, :count].T - R[:, count]
+    return np.asarray(np.einsum("atk,atk->at", residuals, residuals) / wanted.size)

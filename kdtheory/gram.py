@@ -1,0 +1,57 @@
+"""Filling a Gram or cross matrix in place: blocks of rows small enough to stay in cache.
+
+The peak memory of a kernel is its result and a few blocks; of a Gram matrix only one half is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kdtheory.checks import Array
+
+__all__ = ["fill_distances", "fill_products"]
+
+BLOCK_ENTRIES = 2**18
+EPS = float(np.finfo(np.float64).eps)
+
+
+def fill_products(first: Array, second: Array, transform: Callable[[Array, slice, slice], None] | None = None) -> Array:
+    """Products x.x' by blocks of rows, each transformed in place; a Gram matrix's lower half is mirrored."""
+    m, n = len(first), len(second)
+    out = np.empty((m, n))
+    height = int(np.clip(BLOCK_ENTRIES // n, 32, 512))
+    for start in range(0, m, height):
+        rows = slice(start, min(start + height, m))
+        columns = slice(start if second is first else 0, n)
+        block = out[rows, columns]
+        np.matmul(first[rows], second[columns].T, out=block)
+        if transform is not None:
+            transform(block, rows, columns)
+        if second is first:
+            out[rows.stop :, rows] = block[:, rows.stop - start :].T
+            # the block's own square: rounding may differ across its diagonal
+            square = block[:, : rows.stop - start]
+            square[np.tril_indices_from(square, -1)] = square.T[np.tril_indices_from(square, -1)]
+    return out
+
+
+def fill_distances(first: Array, second: Array, transform: Callable[[Array], None]) -> Array:
+    """|x - x'|^2 by blocks, each transformed in place; what rounding cannot tell from zero is zero."""
+    centre = second.mean(axis=0)
+    symmetric = second is first
+    first = first - centre
+    second = first if symmetric else second - centre
+    squares = np.einsum("ij,ij->i", first, first)
+    squares_other = squares if symmetric else np.einsum("ij,ij->i", second, second)
+
+    def distances(product: Array, rows: slice, columns: slice) -> None:
+        size = squares[rows, None] + squares_other[columns]
+        product *= -2.0
+        product += size
+        size *= 4 * EPS
+        product[product < size] = 0.0
+        transform(product)
+
+    return fill_products(first, second, distances)

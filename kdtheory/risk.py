@@ -1,0 +1,155 @@
+r"""Risk: the parabola in the teacher weight, bias and variance, and estimates that need no validation data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kdtheory.checks import Array, column_shape, positive, schedule, targets
+from kdtheory.filters import Distilled
+from kdtheory.leave_one_out import loo, loo_grid
+from kdtheory.parabola import RiskCurve
+from kdtheory.recursion import Chain
+from kdtheory.spectrum import Spectrum
+
+__all__ = ["BiasVariance", "RiskCurve", "bias_variance", "gcv", "gcv_grid", "loo", "loo_grid", "sure"]
+
+
+class BiasVariance(NamedTuple):
+    """Squared bias and variance of every round, each (T + 1,); their sum is the risk."""
+
+    bias: Array
+    variance: Array
+
+
+def bias_variance(
+    spectrum: Spectrum, signal: ArrayLike, *, noise_variance: float, ridge: ArrayLike, teacher_weights: ArrayLike
+) -> BiasVariance:
+    r"""Squared bias and variance at the training points (fixed design), for every round of a chain.
+
+    .. math::
+        \text{bias}_t = \frac1n \sum_i (1 - b_t(d_i))^2 \theta_i^2, \qquad
+        \text{variance}_t = \frac{\sigma^2}{n} \sum_i b_t(d_i)^2, \qquad \theta = U^\top f .
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    signal : (n,) or (n, p) array
+        Noiseless f.
+    noise_variance : float
+        :math:`\sigma^2` of each label.
+    ridge, teacher_weights
+        As in `rounds`; the weights must not have been chosen on these labels.
+
+    Examples
+    --------
+    Distillation trades variance for bias:
+
+    >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
+    >>> bias_variance(s, [1.0, 0.0], noise_variance=1.0, ridge=1.0, teacher_weights=[1.0])
+    BiasVariance(bias=array([0.125  , 0.28125]), variance=array([0.25  , 0.0625]))
+    """
+    f = column_shape(targets(signal, "signal", length=spectrum.n))
+    every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
+    variance = positive(noise_variance, "noise_variance", zero=True) * np.sum(every.fit**2, axis=1)
+    return BiasVariance(_loss(spectrum, f, every) / f.size, variance / spectrum.n)
+
+
+def gcv(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
+    r"""Generalised cross-validation of every round, :math:`\frac{1}{n}|y - \hat y_t|^2 \,/\, (\mathrm{tr}(I - H_t)/n)^2`.
+
+    Parameters
+    ----------
+    spectrum, y, ridge, teacher_weights
+        As in `rounds`. The score is averaged over outputs.
+
+    Returns
+    -------
+    (T + 1,) array
+
+    References
+    ----------
+    Golub, Heath & Wahba (1979).
+
+    Examples
+    --------
+    >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
+    >>> gcv(s, [1.0, 1.0], ridge=1.0, teacher_weights=[])
+    array([1.])
+    """
+    return _gcv(spectrum, y, Distilled(ridge, teacher_weights), float(spectrum.n))
+
+
+def gcv_grid(
+    spectrum: Spectrum,
+    y: ArrayLike,
+    *,
+    ridges: ArrayLike,
+    teacher_weights: ArrayLike,
+    rounds: int,
+    n_effective: float | None = None,
+) -> Array:
+    """GCV of constant-weight chains over ridge × teacher weight × round: (L, A, T + 1).
+
+    Arguments as in `loo_grid`; `n_effective` replaces n where points carry weights (their sum).
+    """
+    n = float(spectrum.n) if n_effective is None else positive(n_effective, "n_effective")
+    chains = [
+        [
+            Distilled.constant(ridge=ridge, teacher_weight=w, rounds=rounds)
+            for w in schedule(teacher_weights, "teacher_weights")
+        ]
+        for ridge in schedule(ridges, "ridges", above_zero=True)
+    ]
+    return np.array([[_gcv(spectrum, y, chain, n) for chain in row] for row in chains])
+
+
+def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
+    r"""Stein's unbiased estimate of the risk of every round.
+
+    .. math::
+        \tfrac1n |y - \hat y_t|^2 + \tfrac{2\sigma^2}{n}\,\mathrm{tr}\,H_t - \sigma^2,
+
+    unbiased for :math:`\tfrac1n E|\hat y_t - f|^2` under Gaussian noise where ridge and weights do not depend on the labels.
+
+    Parameters
+    ----------
+    spectrum, y, ridge, teacher_weights
+        As in `rounds`.
+    noise_variance : float
+        :math:`\sigma^2` of each label.
+
+    Returns
+    -------
+    (T + 1,) array
+
+    References
+    ----------
+    Stein (1981).
+
+    Examples
+    --------
+    >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
+    >>> sure(s, [1.0, 1.0], noise_variance=1.0, ridge=1.0, teacher_weights=[])
+    array([0.25])
+    """
+    labels = column_shape(targets(y, "y", length=spectrum.n))
+    variance = positive(noise_variance, "noise_variance", zero=True)
+    every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
+    loss = _loss(spectrum, labels, every)
+    return np.asarray(loss / labels.size + variance * (2 * every.fit.sum(axis=1) / spectrum.n - 1))
+
+
+def _loss(spectrum: Spectrum, labels: Array, every: Chain) -> Array:
+    """|y - y_t|^2 of every round, summed over points and outputs, from residual filters: nothing is subtracted."""
+    energy = np.sum(spectrum.project(labels) ** 2, axis=1)
+    return np.asarray(every.residual**2 @ energy + np.sum(spectrum.outside(labels) ** 2))
+
+
+def _gcv(spectrum: Spectrum, y: ArrayLike, chain: Distilled, n: float) -> Array:
+    labels = column_shape(targets(y, "y", length=spectrum.n))
+    every = chain.every_round(spectrum.eigenvalues)
+    freedom = every.residual.sum(axis=1) + (n - spectrum.rank)
+    return np.asarray(_loss(spectrum, labels, every) * n / (freedom**2 * labels.shape[1]))

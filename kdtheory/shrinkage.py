@@ -1,0 +1,203 @@
+r"""Elementary filters: kernel ridge regression, polynomials in its shrinkage, gradient flow.
+
+A filter gives three functions of an eigenvalue d, each by a formula that does not cancel:
+``fit`` (labels -> fitted values), ``dual`` = fit / d (labels -> dual coefficients, finite at d = 0) and
+``residual`` = 1 - fit. All filters are public in `kdtheory.filters`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import exprel
+
+from kdtheory.checks import Array, finite_array, number, positive, schedule
+
+__all__ = ["GradientFlow", "Polynomial", "Ridge", "nonnegative"]
+
+
+def nonnegative(value: ArrayLike) -> Array:
+    """Eigenvalues as float64, none negative."""
+    d = finite_array(value, "eigenvalues")
+    if (d < 0).any():
+        raise ValueError(f"`eigenvalues` must be zero or positive, got {d.min()}.")
+    return d
+
+
+@dataclass(frozen=True)
+class Ridge:
+    r"""Kernel ridge regression, :math:`\mathrm{fit}(d) = d / (d + \lambda)`.
+
+    Minimises :math:`\sum_i (f(x_i) - y_i)^2 + \lambda\,\|f\|^2` (the sum of squares, not their mean).
+
+    Parameters
+    ----------
+    ridge : float
+        :math:`\lambda > 0`; infinity is the zero function. Negative only below minus `largest_eigenvalue`,
+        where the smoother amplifies: the limit of a chain whose teacher weight exceeds 1.
+    largest_eigenvalue : float
+        Upper bound on every eigenvalue this filter will meet; needed for a negative ridge only.
+
+    Raises
+    ------
+    ValueError
+        If `ridge` lies in [-largest_eigenvalue, 0], where K + ridge·I is singular or indefinite.
+
+    Examples
+    --------
+    >>> float(Ridge(0.5).fit(1.5)), float(Ridge(0.5).residual(1.5))
+    (0.75, 0.25)
+    """
+
+    ridge: float
+    largest_eigenvalue: float = math.inf
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ridge", number(self.ridge, "ridge"))
+        if not (self.ridge > 0 or self.ridge < -self.largest_eigenvalue):
+            raise ValueError(f"`ridge` must be positive, got {self.ridge}.")
+
+    def _check(self, eigenvalues: ArrayLike) -> Array:
+        d = nonnegative(eigenvalues)
+        if self.ridge < 0 and d.max() > self.largest_eigenvalue:
+            raise ValueError(f"`eigenvalues` must not exceed `largest_eigenvalue`={self.largest_eigenvalue}, got {d.max()}.")
+        return d
+
+    def fit(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`d / (d + \lambda)`."""
+        d = self._check(eigenvalues)
+        return np.asarray(d / (d + self.ridge))
+
+    def dual(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`1 / (d + \lambda)`."""
+        return np.asarray(1.0 / (self._check(eigenvalues) + self.ridge))
+
+    def residual(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`\lambda / (d + \lambda)`."""
+        return np.asarray(1.0 / (1.0 + self._check(eigenvalues) / self.ridge))
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    r"""Polynomial in the shrinkage, :math:`\mathrm{fit} = \sum_{i=1}^{k} c_i a^i` with :math:`\sum_i c_i = 1`.
+
+    These are exactly the chains of k - 1 rounds at one ridge; `teacher_weights` finds the schedule.
+
+    Parameters
+    ----------
+    ridge : float
+        :math:`\lambda` of :math:`a = d/(d + \lambda)`.
+    coefficients : sequence of k floats
+        :math:`c_1 \dots c_k`, summing to one.
+
+    Raises
+    ------
+    ValueError
+        If the coefficients do not sum to one.
+
+    Examples
+    --------
+    Tukey's twicing, 1 - (1 - a)^2, is one round at teacher weight -1:
+
+    >>> Polynomial(1.0, (2.0, -1.0)).teacher_weights()
+    (-1.0,)
+    """
+
+    ridge: float
+    coefficients: Sequence[float]
+
+    def __post_init__(self) -> None:
+        positive(self.ridge, "ridge")
+        c = schedule(self.coefficients, "coefficients")
+        object.__setattr__(self, "coefficients", tuple(c.tolist()))
+        if abs(c.sum() - 1.0) > 1e-9 * np.abs(c).sum():
+            raise ValueError(f"`coefficients` must sum to one, got a sum of {c.sum():.12g}.")
+
+    def _bracket(self, d: Array) -> Array:
+        """c_1 + a (c_2 + a (c_3 + ...)) = fit / a."""
+        a = d / (d + self.ridge)
+        total = np.zeros_like(d)
+        for c in reversed(self.coefficients):
+            total = c + a * total
+        return np.asarray(total)
+
+    def fit(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`\sum_i c_i a^i`."""
+        d = nonnegative(eigenvalues)
+        return np.asarray(d / (d + self.ridge) * self._bracket(d))
+
+    def dual(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`\sum_i c_i a^{i-1} / (d + \lambda)`."""
+        d = nonnegative(eigenvalues)
+        return np.asarray(self._bracket(d) / (d + self.ridge))
+
+    def residual(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`(1 - a)\sum_{j \ge 0} a^j \sum_{i > j} c_i`, which is :math:`1 - \sum_i c_i a^i` divided out."""
+        d = nonnegative(eigenvalues)
+        a = d / (d + self.ridge)
+        tails = np.cumsum(self.coefficients[::-1])[::-1]
+        total = np.zeros_like(d)
+        for tail in tails[:0:-1]:
+            total = tail + a * total
+        return np.asarray((1.0 + a * total) / (1.0 + d / self.ridge))
+
+    def teacher_weights(self) -> tuple[float, ...]:
+        """Schedule of the chain that is this polynomial, from round 1 to the last.
+
+        Raises
+        ------
+        ValueError
+            If a partial sum of the coefficients is one before the last of them: no finite schedule has this filter.
+        """
+        c = np.asarray(self.coefficients)
+        left, weights = 1.0, []
+        for i, coefficient in enumerate(c[:-1]):
+            weight = 1.0 - coefficient / left
+            if weight == 0.0 and np.any(c[i + 1 :] != 0.0):
+                raise ValueError("`coefficients` have a partial sum of one before the end: no schedule of weights gives them.")
+            weights.append(float(weight))
+            if weight == 0.0:
+                weights += [0.0] * (len(c) - 2 - i)
+                break
+            left *= weight
+        return tuple(weights[::-1])
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    r"""Gradient flow on the sum of squares from zero for a time t, :math:`\mathrm{fit}(d) = 1 - e^{-td}`.
+
+    Solves :math:`\dot f = -K(f - y)`, :math:`f_0 = 0`. For mean loss and learning rate :math:`\eta` on n examples,
+    :math:`t = \eta \cdot \text{steps} / n`.
+
+    Parameters
+    ----------
+    time : float
+        Zero or positive.
+
+    Examples
+    --------
+    >>> GradientFlow(2.0).fit([0.0, 0.5]).round(4)
+    array([0.    , 0.6321])
+    """
+
+    time: float
+
+    def __post_init__(self) -> None:
+        positive(self.time, "time", zero=True)
+
+    def fit(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`1 - e^{-td}`."""
+        return np.asarray(-np.expm1(-self.time * nonnegative(eigenvalues)))
+
+    def dual(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`(1 - e^{-td})/d`, and t at d = 0."""
+        return np.asarray(self.time * exprel(-self.time * nonnegative(eigenvalues)))
+
+    def residual(self, eigenvalues: ArrayLike, /) -> Array:
+        r""":math:`e^{-td}`."""
+        return np.asarray(np.exp(-self.time * nonnegative(eigenvalues)))
