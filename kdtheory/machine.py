@@ -1,0 +1,138 @@
+"""What the estimators share: inputs to kernels, weighted training of a chain, evaluation of its rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kdtheory import kernels
+from kdtheory.checks import Array
+from kdtheory.filters import Distilled
+from kdtheory.spectrum import Spectrum
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+    from sklearn.metrics.pairwise import pairwise_kernels
+    from sklearn.preprocessing import LabelBinarizer
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError("kdtheory.estimators needs scikit-learn 1.6 or later: pip install 'kdtheory[estimators]'") from error
+
+__all__ = ["ClassifierMixin", "KernelMachine", "MultiOutputMixin", "RegressorMixin"]
+
+NAMED: dict[str, Callable[..., Array]] = {
+    "laplace": kernels.laplace,
+    "linear": kernels.linear,
+    "nngp": kernels.nngp,
+    "ntk": kernels.ntk,
+    "polynomial": kernels.polynomial,
+    "rbf": kernels.rbf,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {"ntk": {"depth": 3}, "nngp": {"depth": 3}}
+DTYPES = (np.float64, np.float32)  # a float32 Gram matrix is judged by float32 rounding
+WITH_GAMMA = ("rbf", "laplace", "polynomial")
+
+
+class KernelMachine(BaseEstimator):  # type: ignore[misc]
+    """A chain of kernel ridge regressions; `_choose` says which one."""
+
+    kernel: Any
+    gamma: float | None
+    kernel_params: dict[str, Any] | None
+
+    def _choose(self, spectrum: Spectrum, y: Array, mass: float) -> Distilled:
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self._precomputed
+        return tags
+
+    @property
+    def _precomputed(self) -> bool:
+        return isinstance(self.kernel, str) and self.kernel == "precomputed"
+
+    def _validate(self, X: ArrayLike, y: ArrayLike, **how: Any) -> tuple[Array, NDArray[Any]]:
+        X, y = validate_data(self, X, y, dtype=DTYPES, **how)
+        if self._precomputed and X.shape[0] != X.shape[1]:
+            raise ValueError(f'`X` must be the square Gram matrix with kernel="precomputed", got shape {X.shape}.')
+        return X, y
+
+    def _train(self, X: Array, y: Array, sample_weight: ArrayLike | None) -> None:
+        r"""Weights v turn K into :math:`V^{1/2} K V^{1/2}` and y into :math:`V^{1/2} y`; the filter is unchanged."""
+        self.X_fit_ = X
+        self._rowwise = callable(self.kernel) and not _takes_point_sets(self.kernel, X, self.kernel_params or {})
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.sum() > 0:
+            raise ValueError("`sample_weight` must have a positive sum, got zeros only.")
+        distinct, mass = _merge_copies(X, y, weight)
+        points = X[np.ix_(distinct, distinct)] if self._precomputed else X[distinct]
+        scale = np.sqrt(mass)[:, None]
+        gram = self._kernel_matrix(points, None)
+        spectrum = Spectrum.from_gram(gram if (mass == 1).all() else scale * gram * scale.T)
+        columns = scale * y.reshape(len(y), -1)[distinct]
+        self.chain_ = self._choose(spectrum, columns, float(mass.sum()))
+        duals = self.chain_.every_round(spectrum.eigenvalues).dual
+        self.dual_coef_ = np.zeros((len(duals), *y.shape))
+        for coefficients, dual in zip(self.dual_coef_, duals, strict=True):
+            coefficients[distinct] = (scale * spectrum.apply(dual, 0.0, columns)).reshape(-1, *y.shape[1:])
+
+    def _evaluate(self, X: ArrayLike) -> Array:
+        return np.asarray(self._cross(X) @ self.dual_coef_[-1])
+
+    def _evaluate_every_round(self, X: ArrayLike) -> Iterator[Array]:
+        cross = self._cross(X)
+        for coefficients in self.dual_coef_:
+            yield np.asarray(cross @ coefficients)
+
+    def _cross(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        return self._kernel_matrix(validate_data(self, X, dtype=DTYPES, reset=False), self.X_fit_)
+
+    def _encode(self, y: NDArray[Any]) -> tuple[NDArray[Any], Array]:
+        check_classification_targets(y)
+        binarizer = LabelBinarizer(neg_label=-1, pos_label=1).fit(y)
+        if len(binarizer.classes_) < 2:
+            raise ValueError(f"`y` must hold at least two classes, got one class: {binarizer.classes_[0]!r}.")
+        codes = np.asarray(binarizer.transform(y), dtype=np.float64)
+        return binarizer.classes_, codes[:, 0] if codes.shape[1] == 1 else codes
+
+    def _kernel_matrix(self, X: Array, X_train: Array | None) -> Array:
+        """(n, n) for the training points, (m, n) for new ones."""
+        params = dict(self.kernel_params or {})
+        if isinstance(self.kernel, str):
+            if self._precomputed:
+                return X
+            if self.kernel not in NAMED:
+                names = ", ".join(sorted(NAMED))
+                raise ValueError(f'`kernel` must be one of {names}, "precomputed" or a function, got {self.kernel!r}.')
+            if self.kernel in WITH_GAMMA:
+                params.setdefault("gamma", self.gamma)
+            return NAMED[self.kernel](X, X_train, **DEFAULTS.get(self.kernel, {}) | params)
+        if not callable(self.kernel):
+            raise ValueError(f"`kernel` must be a name or a function, got {self.kernel!r}.")
+        other = X if X_train is None else X_train
+        if self._rowwise:
+            return np.asarray(pairwise_kernels(X, other, metric=self.kernel, **params), dtype=np.float64)
+        return np.asarray(self.kernel(X, other, **params), dtype=np.float64)
+
+
+def _merge_copies(X: Array, y: Array, weight: Array) -> tuple[NDArray[np.intp], Array]:
+    """First index and total weight of each distinct (row, target); rows without weight are dropped."""
+    _, first, inverse = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
+    mass = np.bincount(inverse.ravel(), weights=weight)
+    kept = np.flatnonzero(mass > 0)
+    order = kept[np.argsort(first[kept])]
+    return first[order], mass[order]
+
+
+def _takes_point_sets(kernel: Callable[..., Any], X: Array, params: dict[str, Any]) -> bool:
+    """Whether the function maps point sets (2, features), (3, features) to (2, 3); otherwise it is for pairs of points."""
+    try:
+        return np.shape(kernel(X[[0, 0]], X[[0, 0, 0]], **params)) == (2, 3)
+    except Exception:
+        return False
