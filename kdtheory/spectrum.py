@@ -90,13 +90,13 @@ class Spectrum:
         Raises
         ------
         ValueError
-            If `gram` is not square, not symmetric, not finite, or has an eigenvalue below
-            :math:`-\sqrt{\epsilon}\,d_1` (:math:`\epsilon` of the dtype that came in), which rounding does not explain.
+            If `gram` is not square, not symmetric, not finite, or has an eigenvalue below :math:`-10^{-6} d_1`
+            (float32 input: :math:`-3.5 \cdot 10^{-4} d_1`), which no rounding explains.
 
         Warns
         -----
         RuntimeWarning
-            If what was clipped is larger than rounding of an exact Gram matrix would leave.
+            If what was clipped is more than the rounding of a matrix computed in this precision.
 
         Examples
         --------
@@ -109,7 +109,7 @@ class Spectrum:
         driver = "evd" if len(K) <= EVD_LIMIT else "evr"
         d, U = scipy.linalg.eigh(K.T, driver=driver, check_finite=False)
         smallest, largest = float(d[0]), float(max(d[-1], 0.0))
-        if smallest < -np.sqrt(rounding) * largest:
+        if smallest < -max(1e-6, np.sqrt(rounding)) * largest:
             raise ValueError(
                 f"`gram` must be positive semi-definite, got smallest eigenvalue {smallest:.3g} beside largest "
                 f"{largest:.3g}; this kernel is indefinite on these points."
@@ -117,8 +117,8 @@ class Spectrum:
         clipped = min(smallest, 0.0)
         if clipped < -10 * len(K) * rounding * largest:
             warnings.warn(
-                f"`gram` has a negative eigenvalue {clipped:.2g} (largest {largest:.2g}), more than rounding of an "
-                "exact kernel leaves; it was set to zero.",
+                f"`gram` has a negative eigenvalue {clipped:.2g} (largest {largest:.2g}), more than rounding in "
+                f"this precision leaves; it was set to zero.",
                 RuntimeWarning,
                 stacklevel=2,
             )
