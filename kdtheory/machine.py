@@ -67,8 +67,6 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         self.X_fit_ = X
         self._rowwise = callable(self.kernel) and not _takes_point_sets(self.kernel, X, self.kernel_params or {})
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.sum() > 0:
-            raise ValueError("`sample_weight` must have a positive sum, got zeros only.")
         distinct, mass = _merge_copies(X, y, weight)
         points = X[np.ix_(distinct, distinct)] if self._precomputed else X[distinct]
         scale = np.sqrt(mass)[:, None]
@@ -97,7 +95,7 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         check_classification_targets(y)
         binarizer = LabelBinarizer(neg_label=-1, pos_label=1).fit(y)
         if len(binarizer.classes_) < 2:
-            raise ValueError(f"`y` must hold at least two classes, got one class: {binarizer.classes_[0]!r}.")
+            raise ValueError(f"`y` must hold at least two classes, got one class: {binarizer.classes_[0]}.")
         codes = np.asarray(binarizer.transform(y), dtype=np.float64)
         return binarizer.classes_, codes[:, 0] if codes.shape[1] == 1 else codes
 
@@ -131,8 +129,12 @@ def _merge_copies(X: Array, y: Array, weight: Array) -> tuple[NDArray[np.intp], 
 
 
 def _takes_point_sets(kernel: Callable[..., Any], X: Array, params: dict[str, Any]) -> bool:
-    """Whether the function maps point sets (2, features), (3, features) to (2, 3); otherwise it is for pairs of points."""
+    """Whether the function maps two point sets to their matrix; otherwise it is for pairs of points.
+
+    Asked with 3 and features + 3 points, counts that no product or broadcast of two row-wise arguments can match.
+    """
+    count = X.shape[1] + 3
     try:
-        return np.shape(kernel(X[[0, 0]], X[[0, 0, 0]], **params)) == (2, 3)
+        return np.shape(kernel(X[[0] * 3], X[[0] * count], **params)) == (3, count)
     except Exception:
         return False

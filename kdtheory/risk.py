@@ -94,6 +94,13 @@ def gcv_grid(
     """GCV of constant-weight chains over ridge × teacher weight × round: (L, A, T + 1).
 
     Arguments as in `loo_grid`; `n_effective` replaces n where points carry weights (their sum).
+
+    Examples
+    --------
+    >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
+    >>> gcv_grid(s, [1.0, 1.0], ridges=[1.0, 3.0], teacher_weights=[0.5], rounds=1)
+    array([[[1., 1.]],
+           [[1., 1.]]])
     """
     n = float(spectrum.n) if n_effective is None else positive(n_effective, "n_effective")
     chains = [

@@ -1,0 +1,179 @@
+"""The scikit-learn face: its own checks, agreement with the theory, and ordinary use."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import kdtheory as kd
+from kdtheory.estimators import (
+    SelfDistilledKernelRidge,
+    SelfDistilledKernelRidgeClassifier,
+    SelfDistilledKernelRidgeClassifierCV,
+    SelfDistilledKernelRidgeCV,
+)
+from tests.brute import chain, leave_one_out, relative
+
+RNG = np.random.default_rng(0)
+X, X_NEW = RNG.normal(size=(40, 3)), RNG.normal(size=(11, 3))
+Y = np.stack([np.sin(X[:, 0]), X[:, 1] ** 2], axis=1) + 0.3 * RNG.normal(size=(40, 2))
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(
+    [
+        SelfDistilledKernelRidge(),
+        SelfDistilledKernelRidge(kernel="ntk", teacher_weights=[0.5, 1.2]),
+        SelfDistilledKernelRidgeCV(),
+        SelfDistilledKernelRidgeCV(criterion="gcv", kernel="laplace"),
+        SelfDistilledKernelRidgeClassifier(),
+        SelfDistilledKernelRidgeClassifierCV(),
+    ]
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_every_stage_is_the_chain(outputs):
+    y = Y[:, 0] if outputs == 1 else Y
+    model = SelfDistilledKernelRidge(ridge=0.3, teacher_weights=[0.8, -0.2], gamma=0.5).fit(X, y)
+    K, cross = kd.kernels.rbf(X, gamma=0.5), kd.kernels.rbf(X_NEW, X, gamma=0.5)
+    expected = chain(cross, K, y, 0.3, [0.8, -0.2])
+    np.testing.assert_allclose(list(model.staged_predict(X_NEW)), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.predict(X_NEW), expected[-1], rtol=1e-9, atol=1e-12)
+    assert model.dual_coef_.shape == (3, *y.shape)
+
+
+def test_without_rounds_it_is_kernel_ridge():
+    ours = SelfDistilledKernelRidge(ridge=0.4, rounds=0, gamma=0.5).fit(X, Y).predict(X_NEW)
+    np.testing.assert_allclose(ours, KernelRidge(alpha=0.4, kernel="rbf", gamma=0.5).fit(X, Y).predict(X_NEW), rtol=1e-9)
+
+
+def gaussian_of_sets(a, b):
+    return np.exp(-((a[:, None] - b[None]) ** 2).sum(-1))
+
+
+def gaussian_of_points(a, b):
+    return float(np.exp(-((a - b) ** 2).sum()))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "K"),
+    [
+        (RBF(0.7), RBF(0.7)(X)),
+        (gaussian_of_sets, kd.kernels.rbf(X, gamma=1.0)),
+        (gaussian_of_points, kd.kernels.rbf(X, gamma=1.0)),
+        (lambda a, b: a @ b.T + 1.0, X @ X.T + 1.0),
+        (lambda a, b: np.asarray(a) @ np.asarray(b), X @ X.T),
+    ],
+    ids=["scikit-learn Kernel", "of point sets", "of two points", "matrix product", "inner product"],
+)
+def test_any_kernel_function(kernel, K):
+    model = SelfDistilledKernelRidge(ridge=0.3, kernel=kernel).fit(X, Y)
+    np.testing.assert_allclose(model.predict(X), chain(K, K, Y, 0.3, [0.5])[-1], rtol=1e-7, atol=1e-10)
+    assert model.predict(X_NEW).shape == (11, 2)
+
+
+def test_white_noise_belongs_to_the_ridge_not_the_kernel():
+    """A Kernel object is called as kernel(X, X), so its white noise does not count the training points as new ones."""
+    model = SelfDistilledKernelRidge(ridge=0.3, kernel=RBF(0.7) + WhiteKernel(0.5)).fit(X, Y)
+    np.testing.assert_allclose(model.predict(X), SelfDistilledKernelRidge(ridge=0.3, kernel=RBF(0.7)).fit(X, Y).predict(X))
+
+
+def test_precomputed_is_the_same_model():
+    named = SelfDistilledKernelRidgeCV(gamma=0.5).fit(X, Y)
+    given = SelfDistilledKernelRidgeCV(kernel="precomputed").fit(kd.kernels.rbf(X, gamma=0.5), Y)
+    np.testing.assert_allclose(given.predict(kd.kernels.rbf(X_NEW, X, gamma=0.5)), named.predict(X_NEW), rtol=1e-9)
+    scores = cross_val_score(SelfDistilledKernelRidge(kernel="precomputed"), kd.kernels.rbf(X, gamma=0.5), Y, cv=4)
+    np.testing.assert_allclose(scores, cross_val_score(SelfDistilledKernelRidge(gamma=0.5), X, Y, cv=4))
+
+
+def test_weights_are_repetitions():
+    counts = RNG.integers(0, 4, size=40)
+    weighted = SelfDistilledKernelRidge(ridge=0.3, rounds=4, gamma=0.5).fit(X, Y, sample_weight=counts)
+    rows = np.repeat(np.arange(40), counts)
+    expected = chain(kd.kernels.rbf(X_NEW, X[rows], gamma=0.5), kd.kernels.rbf(X[rows], gamma=0.5), Y[rows], 0.3, [0.5] * 4)
+    np.testing.assert_allclose(list(weighted.staged_predict(X_NEW)), expected, rtol=1e-8, atol=1e-10)
+
+
+def test_chosen_chain_has_the_least_error_of_real_refits():
+    ridges, weights = [0.03, 0.3], [-0.5, 0.5, 1.0]
+    model = SelfDistilledKernelRidgeCV(ridges=ridges, teacher_weights=weights, rounds=2, gamma=0.5).fit(X, Y)
+    K = kd.kernels.rbf(X, gamma=0.5)
+    refits = np.array([[np.mean((leave_one_out(K, Y, r, [w, w]) - Y) ** 2, axis=(1, 2)) for w in weights] for r in ridges])
+    assert relative(model.errors_, refits) < 1e-10
+    best = np.unravel_index(refits.argmin(), refits.shape)
+    assert (model.ridge_, model.rounds_) == (ridges[best[0]], best[2])
+    assert model.best_error_ == model.errors_.min()
+    again = SelfDistilledKernelRidge(
+        ridge=model.ridge_, teacher_weight=model.teacher_weight_, rounds=model.rounds_, gamma=0.5
+    ).fit(X, Y)
+    np.testing.assert_allclose(model.predict(X_NEW), again.predict(X_NEW), rtol=1e-10)
+
+
+def test_a_pipeline_and_a_grid_search_on_diabetes():
+    data, target = load_diabetes(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), SelfDistilledKernelRidge(kernel="rbf"))
+    grid = {
+        "selfdistilledkernelridge__ridge": [0.3, 3.0],
+        "selfdistilledkernelridge__teacher_weight": [0.0, 0.5],
+        "selfdistilledkernelridge__gamma": [0.001, 0.01],
+    }
+    search = GridSearchCV(pipeline, grid, cv=3).fit(data[:300], target[:300] - target[:300].mean())
+    assert search.score(data[300:], target[300:] - target[:300].mean()) > 0.3
+
+
+def test_classifier_on_iris_with_names():
+    data, target = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[target]
+    model = make_pipeline(StandardScaler(), SelfDistilledKernelRidgeClassifierCV(gamma=0.2)).fit(data[::2], names[::2])
+    assert model.score(data[1::2], names[1::2]) > 0.93
+    last = model[-1]
+    assert last.decision_function(data[:5]).shape == (5, 3)
+    assert len(list(last.staged_predict(data[:5]))) == last.rounds_ + 1
+    binary = SelfDistilledKernelRidgeClassifier(gamma=0.2).fit(data[:100], names[:100])
+    assert binary.decision_function(data[:5]).shape == (5,)
+    assert binary.score(data[:100], names[:100]) == 1.0
+
+
+def test_clone_and_pickle():
+    model = SelfDistilledKernelRidge(ridge=0.3, teacher_weights=(0.5, 0.2), kernel="ntk", kernel_params={"depth": 2}).fit(X, Y)
+    back = pickle.loads(pickle.dumps(model))
+    assert (back.predict(X_NEW) == model.predict(X_NEW)).all()
+    assert clone(model).get_params() == model.get_params()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (SelfDistilledKernelRidge(ridge=0), "`ridge` must be positive"),
+        (SelfDistilledKernelRidge(rounds=-1), "`rounds` must be a whole number"),
+        (SelfDistilledKernelRidge(kernel="sigmoid"), "`kernel` must be one of laplace, linear"),
+        (SelfDistilledKernelRidge(kernel=3), "`kernel` must be a name or a function"),
+        (SelfDistilledKernelRidge(kernel="precomputed"), "`X` must be the square Gram matrix"),
+        (SelfDistilledKernelRidge(gamma=-1.0), "`gamma` must be positive"),
+        (SelfDistilledKernelRidge(kernel=lambda a, b: -(a @ b.T)), "`gram` must be positive semi-definite"),
+        (SelfDistilledKernelRidgeCV(ridges=[]), "`ridges` must not be empty"),
+        (SelfDistilledKernelRidgeCV(ridges=[-1.0]), "`ridges` must be positive"),
+        (SelfDistilledKernelRidgeCV(criterion="aic"), '`criterion` must be "loo" or "gcv"'),
+    ],
+)
+def test_bad_parameters_are_named(model, message):
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, Y)
+
+
+def test_bad_weights_are_named():
+    with pytest.raises(ValueError, match="at least one non-zero"):
+        SelfDistilledKernelRidge().fit(X, Y, sample_weight=np.zeros(40))
+    with pytest.raises(ValueError, match="got one class: a"):
+        SelfDistilledKernelRidgeClassifier().fit(X, ["a"] * 40)

@@ -1,0 +1,84 @@
+"""The house rules: imports go one way, the core is light, files stay small, nothing is inverted."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: A module may import only modules that stand before it.
+ORDER = [
+    ["checks"],
+    ["activations", "gram"],
+    ["kernels"],
+    ["spectrum"],
+    ["recursion"],
+    ["shrinkage"],
+    ["filters"],
+    ["distillation"],
+    ["leave_one_out", "parabola"],
+    ["risk"],
+    ["weights"],
+    ["machine"],
+    ["estimators", "problem"],
+    ["verify"],
+    ["__main__"],
+]
+RANK = {name: level for level, names in enumerate(ORDER) for name in names}
+MODULES = sorted((ROOT / "kdtheory").glob("*.py"))
+ALLOWED = {"numpy", "scipy"}
+HEAVY = {"machine": {"sklearn"}, "problem": {"sklearn"}}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module == "kdtheory":
+                yield from (f"kdtheory.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_arrows_go_one_way(path):
+    if path.stem == "__init__":
+        return
+    assert path.stem in RANK, f"give {path.stem} its place in the order"
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        if top == "kdtheory" and rest and rest != "__version__":
+            assert RANK[rest] < RANK[path.stem], f"{path.stem} imports {rest}"
+        elif top not in sys.stdlib_module_names and top != "kdtheory":
+            assert top in ALLOWED | HEAVY.get(path.stem, set()), f"{path.stem} imports {top}"
+
+
+def test_the_core_loads_numpy_and_scipy_only():
+    code = "import sys, kdtheory; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & {"sklearn", "torch", "jax", "matplotlib", "pandas", "neural_tangents", "dask", "hypothesis"}
+    assert {"numpy", "scipy"} <= loaded
+
+
+@pytest.mark.parametrize("room", ["kdtheory", "paper_figs", "benchmarks", "tests"])
+def test_files_stay_small(room):
+    for path in (ROOT / room).rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path.name
+
+
+def test_nothing_is_inverted():
+    for path in MODULES:
+        assert "linalg.inv" not in path.read_text(), path.name
+
+
+def test_public_names_carry_a_docstring_with_an_example():
+    import kdtheory as kd
+
+    for name in kd.__all__:
+        value = getattr(kd, name)
+        assert value.__doc__, name
+        if callable(value) and name not in {"Filter", "BiasVariance", "IdentifiabilityWarning"}:
+            assert ">>>" in value.__doc__, name
