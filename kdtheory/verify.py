@@ -1,0 +1,244 @@
+r"""The identities behind the package, each computed by two routes on one real problem.
+
+The left side carries out the definition with linear solves and refits; the right side is the closed form, by the package's own
+functions. `check` compares them; ``python -m kdtheory verify`` prints the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from kdtheory.checks import Array
+from kdtheory.distillation import limit, rounds
+from kdtheory.filters import Distilled
+from kdtheory.leave_one_out import loo
+from kdtheory.parabola import RiskCurve
+from kdtheory.problem import Problem
+from kdtheory.risk import gcv
+
+__all__ = ["IDENTITIES", "Check", "Identity", "check"]
+
+BORUP = "Borup & Andersen (2021)"
+SCHEDULE = (0.3, 1.7, -1.0, 1.0)
+REFITS = 5
+COARSEST = 1e-2  # a larger tolerance would pass anything
+
+
+@dataclass(frozen=True)
+class Check:
+    """Outcome of one identity: largest difference of the two sides, relative to the left side's size."""
+
+    name: str
+    source: str
+    error: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two sides agree, and rounding leaves enough digits to say so."""
+        return self.resolved and bool(self.error <= self.tolerance)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the problem is well enough conditioned to tell."""
+        return self.tolerance < COARSEST
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One statement, its source, both sides as functions of a problem, and how rounding scales its tolerance."""
+
+    name: str
+    source: str
+    left: Callable[[Problem], Array]
+    right: Callable[[Problem], Array]
+    tolerance: Callable[[Problem], float] = lambda p: 1e-11 + 100 * p.rounding
+
+    def check(self, problem: Problem) -> Check:
+        """Both sides on this problem; left alone where rounding would leave nothing to compare."""
+        tolerance = self.tolerance(problem)
+        if not tolerance < COARSEST:
+            return Check(self.name, self.source, float("nan"), tolerance)
+        left, right = self.left(problem), self.right(problem)
+        size = max(float(np.abs(left).max()), np.finfo(float).tiny)
+        return Check(self.name, self.source, float(np.abs(left - right).max()) / size, tolerance)
+
+
+def check(problem: Problem) -> Iterator[Check]:
+    """Every identity on one problem, one after the other."""
+    for identity in IDENTITIES:
+        yield identity.check(problem)
+
+
+def _solve(p: Problem, labels: Array, weights: tuple[float, ...], ridges: tuple[float, ...] | None = None) -> Array:
+    """Dual coefficients of a chain's last round, by one Cholesky solve per round."""
+    lams = ridges or (p.ridge,) * (len(weights) + 1)
+    factors = {lam: scipy.linalg.cho_factor(p.gram + lam * np.eye(len(p.gram)), lower=True) for lam in set(lams)}
+    coefficients = scipy.linalg.cho_solve(factors[lams[0]], labels)
+    for weight, lam in zip(weights, lams[1:], strict=True):
+        coefficients = scipy.linalg.cho_solve(factors[lam], (1 - weight) * labels + weight * (p.gram @ coefficients))
+    return np.asarray(coefficients)
+
+
+def _fit(p: Problem, weights: tuple[float, ...] = ()) -> Array:
+    return np.asarray(p.gram @ _solve(p, p.y, weights))
+
+
+def _new(p: Problem, weights: tuple[float, ...] = (), ridges: tuple[float, ...] | None = None) -> Array:
+    return np.asarray(p.cross @ _solve(p, p.y, weights, ridges))
+
+
+def _rounds(p: Problem, weights: tuple[float, ...], *, new: bool = True) -> Array:
+    return rounds(p.spectrum, p.y, ridge=p.ridge, teacher_weights=weights, cross=p.cross if new else None)[-1]
+
+
+def _curve(p: Problem) -> RiskCurve:
+    return RiskCurve.from_predictions(_rounds(p, (0.0,)), _rounds(p, (1.0,)), p.y_new)
+
+
+def _vertex_of_three_students(p: Problem) -> Array:
+    """A parabola through the errors of students trained at three weights, far enough apart to see it bend."""
+    w = 1.0 / _curve(p).identifiability
+    below, middle, above = (float(np.mean((_new(p, (weight,)) - p.y_new) ** 2)) for weight in (-w, 0.0, w))
+    return np.array([w * (below - above) / (2 * (below - 2 * middle + above))])
+
+
+def _slope_rule(p: Problem) -> Array:
+    """-ridge R' / (2 D), the slope by central differences of refitted ridge regressions."""
+    step = 1e-3
+    below, above = (float(np.mean((p.cross @ _ridge_solve(p, p.ridge * f) - p.y_new) ** 2)) for f in (1 - step, 1 + step))
+    distance = float(np.mean((_new(p, (1.0,)) - _new(p)) ** 2))
+    return np.array([-(above - below) / (2 * step) / (2 * distance)])
+
+
+def _ridge_solve(p: Problem, ridge: float) -> Array:
+    return np.asarray(scipy.linalg.solve(p.gram + ridge * np.eye(len(p.gram)), p.y, assume_a="pos"))
+
+
+def _limit_and_distance(p: Problem) -> Array:
+    """Limit + (w A)^(t+1) (y - limit) by repeated smoothing, at w = 0.8 and t = 6."""
+    end = p.gram @ _ridge_solve(p, p.ridge / 0.2)
+    distance = p.y - end
+    factor = scipy.linalg.cho_factor(p.gram + p.ridge * np.eye(len(p.gram)), lower=True)
+    for _ in range(7):
+        distance = 0.8 * (p.gram @ scipy.linalg.cho_solve(factor, distance))
+    return np.asarray(end + distance)
+
+
+def _mixture_of_ridges(p: Problem) -> Array:
+    """A chain with ridges l, 3l is (1 - c) ridge(3l) + c ridge(l), c = -w l / (3l - l)."""
+    c = -0.7 * p.ridge / (3 * p.ridge - p.ridge)
+    return np.asarray(p.cross @ (c * _ridge_solve(p, p.ridge) + (1 - c) * _ridge_solve(p, 3 * p.ridge)))
+
+
+def _refit_points(p: Problem) -> Array:
+    return np.random.default_rng(0).choice(len(p.y), size=min(REFITS, len(p.y)), replace=False)
+
+
+def _refits(p: Problem) -> Array:
+    predictions = []
+    for i in _refit_points(p):
+        kept = np.arange(len(p.y)) != i
+        rest = Problem(p.name, p.X[kept], p.y[kept], p.X_new, p.y_new, p.kernel, p.ridge)
+        rest.__dict__["gram"] = p.gram[np.ix_(kept, kept)]
+        predictions.append(p.gram[i, kept] @ _solve(rest, rest.y, SCHEDULE))
+    return np.array(predictions)
+
+
+def _gcv_by_definition(p: Problem) -> Array:
+    smoother = p.gram @ _solve(p, np.eye(len(p.y)), (0.6,))
+    return np.array([np.mean((p.y - smoother @ p.y) ** 2) / (1 - np.trace(smoother) / len(p.y)) ** 2])
+
+
+def _training_weight(p: Problem) -> Array:
+    """How far the training-set 'optimum' lies above -1, by three students' training errors."""
+    on_labels, on_teacher = _fit(p, (0.0,)), _fit(p, (1.0,))
+    change = on_teacher - on_labels
+    return np.array([1.0 + max(0.0, 1.0 + float(np.sum((p.y - on_labels) * change) / np.sum(change**2)))])
+
+
+IDENTITIES = (
+    Identity(
+        "any schedule is a function of the initial fit", BORUP, lambda p: _new(p, SCHEDULE), lambda p: _rounds(p, SCHEDULE)
+    ),
+    Identity(
+        "one weight, 30 rounds, one formula",
+        BORUP,
+        lambda p: _new(p, (0.8,) * 30),
+        lambda p: p.spectrum.predict(Distilled.constant(ridge=p.ridge, teacher_weight=0.8, rounds=30), p.y, p.cross),
+    ),
+    Identity(
+        "the infinite-round limit is ridge / (1 - w)",
+        BORUP,
+        lambda p: p.cross @ _ridge_solve(p, p.ridge / 0.2),
+        lambda p: limit(p.spectrum, p.y, ridge=p.ridge, teacher_weight=0.8, cross=p.cross),
+    ),
+    Identity(
+        "the distance to the limit shrinks by w A per round",
+        "derived here",
+        _limit_and_distance,
+        lambda p: _rounds(p, (0.8,) * 6, new=False),
+    ),
+    Identity(
+        "pure distillation is a power of the shrinkage",
+        "Mobahi et al. (2020)",
+        lambda p: _fit(p, (1.0,) * 3),
+        lambda p: p.spectrum.apply((p.spectrum.eigenvalues / (p.spectrum.eigenvalues + p.ridge)) ** 4, 0.0, p.y),
+    ),
+    Identity(
+        "a student is affine in its teacher weight",
+        BORUP,
+        lambda p: _new(p, (0.4, -0.7)),
+        lambda p: 1.7 * _rounds(p, (0.4, 0.0)) - 0.7 * _rounds(p, (0.4, 1.0)),
+    ),
+    Identity(
+        "the optimal weight from two students",
+        BORUP,
+        _vertex_of_three_students,
+        lambda p: np.array([_curve(p).optimal_weight]),
+        lambda p: 1e-8 + 1e4 * p.rounding,
+    ),
+    Identity(
+        "the optimal weight is -ridge R' / (2 D)",
+        "Dang, Patil & Rinaldo (2026)",
+        _slope_rule,
+        lambda p: np.array([_curve(p).optimal_weight]),
+        lambda p: 1e-4 + 1e4 * p.rounding,
+    ),
+    Identity(
+        "twicing is one round at teacher weight -1",
+        "Tukey (1977)",
+        lambda p: p.cross @ (_solve(p, p.y, ()) + _solve(p, p.y - _fit(p), ())),
+        lambda p: _rounds(p, (-1.0,)),
+    ),
+    Identity(
+        "a schedule is a polynomial in the shrinkage",
+        "derived here",
+        lambda p: _new(p, SCHEDULE),
+        lambda p: p.spectrum.predict(Distilled(p.ridge, SCHEDULE).polynomial(), p.y, p.cross),
+    ),
+    Identity(
+        "different ridges are a mixture of ridge fits",
+        "derived here",
+        _mixture_of_ridges,
+        lambda p: rounds(p.spectrum, p.y, ridge=(p.ridge, 3 * p.ridge), teacher_weights=(0.7,), cross=p.cross)[-1],
+    ),
+    Identity(
+        f"leave-one-out of the whole chain ({REFITS} real refits)",
+        "derived here",
+        _refits,
+        lambda p: loo(p.spectrum, p.y, ridge=p.ridge, teacher_weights=SCHEDULE)[-1][_refit_points(p)],
+        lambda p: 1e-10 + 1000 * p.rounding,
+    ),
+    Identity(
+        "generalised cross-validation by its traces",
+        "Golub, Heath & Wahba (1979)",
+        _gcv_by_definition,
+        lambda p: gcv(p.spectrum, p.y, ridge=p.ridge, teacher_weights=(0.6,))[-1:],
+    ),
+    Identity("on training data the weight is at most -1", "derived here", _training_weight, lambda _: np.ones(1)),
+)
