@@ -8,7 +8,7 @@ on one-against-rest targets of -1 and +1. How they turn inputs into kernels is `
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +31,7 @@ RIDGES = tuple(np.logspace(-4, 2, 13).tolist())
 TEACHER_WEIGHTS = (-1.0, -0.5, 0.25, 0.5, 0.75, 1.0)
 
 
-class _OneChain(KernelMachine):
+class _OneChain:
     """Parameters of a chain that is given, not chosen."""
 
     def __init__(
@@ -59,7 +59,7 @@ class _OneChain(KernelMachine):
         return Distilled.constant(ridge=self.ridge, teacher_weight=self.teacher_weight, rounds=self.rounds)
 
 
-class _ChosenChain(KernelMachine):
+class _ChosenChain:
     """Grids from which one chain is chosen without a validation set."""
 
     def __init__(
@@ -86,7 +86,7 @@ class _ChosenChain(KernelMachine):
             raise ValueError(f'`criterion` must be "loo" or "gcv", got {self.criterion!r}.')
         ridges = schedule(self.ridges, "ridges", above_zero=True)
         weights = schedule(self.teacher_weights, "teacher_weights")
-        grid = {"ridges": ridges, "teacher_weights": weights, "rounds": self.rounds}
+        grid: dict[str, Any] = {"ridges": ridges, "teacher_weights": weights, "rounds": self.rounds}
         if self.criterion == "loo":
             self.errors_ = loo_grid(spectrum, y, **grid) * (spectrum.n / mass)
         else:
@@ -99,13 +99,13 @@ class _ChosenChain(KernelMachine):
         return Distilled.constant(ridge=self.ridge_, teacher_weight=self.teacher_weight_, rounds=self.rounds_)
 
 
-class _Regression(MultiOutputMixin, RegressorMixin):  # type: ignore[misc]
+class _Regression(MultiOutputMixin, RegressorMixin, KernelMachine):  # type: ignore[misc]
     """Targets as they are."""
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the chain on X (n, features), or (n, n) if precomputed, and y (n,) or (n, p)."""
-        X, y = self._validate(X, y, multi_output=True, y_numeric=True)
-        self._train(X, np.asarray(y, dtype=np.float64), sample_weight)
+        inputs, targets = self._validate(X, y, multi_output=True, y_numeric=True)
+        self._train(inputs, np.asarray(targets, dtype=np.float64), sample_weight)
         return self
 
     def predict(self, X: ArrayLike) -> Array:
@@ -117,14 +117,14 @@ class _Regression(MultiOutputMixin, RegressorMixin):  # type: ignore[misc]
         yield from self._evaluate_every_round(X)
 
 
-class _Classification(ClassifierMixin):  # type: ignore[misc]
+class _Classification(ClassifierMixin, KernelMachine):  # type: ignore[misc]
     """Targets as one-against-rest columns of -1 and +1."""
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the chain on X (n, features), or (n, n) if precomputed, and class labels y (n,)."""
-        X, y = self._validate(X, y)
-        self.classes_, codes = self._encode(y)
-        self._train(X, codes, sample_weight)
+        inputs, labels = self._validate(X, y)
+        self.classes_, codes = self._encode(labels)
+        self._train(inputs, codes, sample_weight)
         return self
 
     def decision_function(self, X: ArrayLike) -> Array:
@@ -144,7 +144,7 @@ class _Classification(ClassifierMixin):  # type: ignore[misc]
         return np.asarray(self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)])
 
 
-class SelfDistilledKernelRidge(_Regression, _OneChain):
+class SelfDistilledKernelRidge(_OneChain, _Regression):
     r"""Self-distilled kernel ridge regression.
 
     Round 0 is kernel ridge regression; each later round is the same regression on
@@ -196,7 +196,7 @@ class SelfDistilledKernelRidge(_Regression, _OneChain):
     """
 
 
-class SelfDistilledKernelRidgeCV(_Regression, _ChosenChain):
+class SelfDistilledKernelRidgeCV(_ChosenChain, _Regression):
     r"""Self-distilled kernel ridge regression with ridge, teacher weight and number of rounds chosen from the data.
 
     The choice minimises the exact leave-one-out error of the whole chain (teacher and students refitted without the point) or
@@ -235,7 +235,7 @@ class SelfDistilledKernelRidgeCV(_Regression, _ChosenChain):
     """
 
 
-class SelfDistilledKernelRidgeClassifier(_Classification, _OneChain):
+class SelfDistilledKernelRidgeClassifier(_OneChain, _Classification):
     """Self-distilled kernel ridge classifier: one-against-rest targets of -1 and +1.
 
     Parameters and attributes are those of `SelfDistilledKernelRidge`, and ``classes_``.
@@ -248,7 +248,7 @@ class SelfDistilledKernelRidgeClassifier(_Classification, _OneChain):
     """
 
 
-class SelfDistilledKernelRidgeClassifierCV(_Classification, _ChosenChain):
+class SelfDistilledKernelRidgeClassifierCV(_ChosenChain, _Classification):
     """Self-distilled kernel ridge classifier that chooses its chain by the squared error of the -1/+1 targets.
 
     Parameters and attributes are those of `SelfDistilledKernelRidgeCV`, and ``classes_``.

@@ -154,15 +154,15 @@ class Distilled:
 
     def fit(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`b_T`."""
-        return self._last(eigenvalues).fit[-1]
+        return np.asarray(self._last(eigenvalues).fit[-1])
 
     def dual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`[(1 - w_T) + w_T\, b_{T-1}]\,/\,(d + \lambda_T)`."""
-        return self._last(eigenvalues).dual[-1]
+        return np.asarray(self._last(eigenvalues).dual[-1])
 
     def residual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`e_T`, from :math:`e_t = (1 - a_t) + w_t a_t\, e_{t-1}`, a sum of what each round loses."""
-        return self._last(eigenvalues).residual[-1]
+        return np.asarray(self._last(eigenvalues).residual[-1])
 
     def polynomial(self) -> Polynomial:
         r"""The same filter as a polynomial in the shrinkage (one ridge only).

@@ -44,8 +44,7 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
     gamma: float | None
     kernel_params: dict[str, Any] | None
 
-    def _choose(self, spectrum: Spectrum, y: Array, mass: float) -> Distilled:
-        raise NotImplementedError
+    _choose: Callable[[Spectrum, Array, float], Distilled]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -57,10 +56,10 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         return isinstance(self.kernel, str) and self.kernel == "precomputed"
 
     def _validate(self, X: ArrayLike, y: ArrayLike, **how: Any) -> tuple[Array, NDArray[Any]]:
-        X, y = validate_data(self, X, y, dtype=DTYPES, **how)
-        if self._precomputed and X.shape[0] != X.shape[1]:
-            raise ValueError(f'`X` must be the square Gram matrix with kernel="precomputed", got shape {X.shape}.')
-        return X, y
+        inputs, labels = validate_data(self, X, y, dtype=DTYPES, **how)
+        if self._precomputed and inputs.shape[0] != inputs.shape[1]:
+            raise ValueError(f'`X` must be the square Gram matrix with kernel="precomputed", got shape {inputs.shape}.')
+        return inputs, labels
 
     def _train(self, X: Array, y: Array, sample_weight: ArrayLike | None) -> None:
         r"""Weights v turn K into :math:`V^{1/2} K V^{1/2}` and y into :math:`V^{1/2} y`; the filter is unchanged."""
@@ -119,7 +118,7 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.kernel(X, other, **params), dtype=np.float64)
 
 
-def _merge_copies(X: Array, y: Array, weight: Array) -> tuple[NDArray[np.intp], Array]:
+def _merge_copies(X: Array, y: Array, weight: Array) -> tuple[NDArray[Any], Array]:
     """First index and total weight of each distinct (row, target); rows without weight are dropped."""
     _, first, inverse = np.unique(np.column_stack([X, y]), axis=0, return_index=True, return_inverse=True)
     mass = np.bincount(inverse.ravel(), weights=weight)
@@ -135,6 +134,6 @@ def _takes_point_sets(kernel: Callable[..., Any], X: Array, params: dict[str, An
     """
     count = X.shape[1] + 3
     try:
-        return np.shape(kernel(X[[0] * 3], X[[0] * count], **params)) == (3, count)
+        return bool(np.shape(kernel(X[[0] * 3], X[[0] * count], **params)) == (3, count))
     except Exception:
         return False

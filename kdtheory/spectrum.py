@@ -106,8 +106,7 @@ class Spectrum:
         rounding = _rounding(gram, "gram")
         K = matrix(gram, "gram")
         _require_symmetric(K, np.sqrt(rounding))
-        driver = "evd" if len(K) <= EVD_LIMIT else "evr"
-        d, U = scipy.linalg.eigh(K.T, driver=driver, check_finite=False)
+        d, U = scipy.linalg.eigh(K.T, driver="evd" if len(K) <= EVD_LIMIT else "evr", check_finite=False)
         smallest, largest = float(d[0]), float(max(d[-1], 0.0))
         if smallest < -max(1e-6, np.sqrt(rounding)) * largest:
             raise ValueError(

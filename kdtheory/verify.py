@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
+from numpy.typing import NDArray
 
 from kdtheory.checks import Array
 from kdtheory.distillation import limit, rounds
@@ -93,7 +94,7 @@ def _new(p: Problem, weights: tuple[float, ...] = (), ridges: tuple[float, ...] 
 
 
 def _rounds(p: Problem, weights: tuple[float, ...], *, new: bool = True) -> Array:
-    return rounds(p.spectrum, p.y, ridge=p.ridge, teacher_weights=weights, cross=p.cross if new else None)[-1]
+    return np.asarray(rounds(p.spectrum, p.y, ridge=p.ridge, teacher_weights=weights, cross=p.cross if new else None)[-1])
 
 
 def _curve(p: Problem) -> RiskCurve:
@@ -135,7 +136,7 @@ def _mixture_of_ridges(p: Problem) -> Array:
     return np.asarray(p.cross @ (c * _ridge_solve(p, p.ridge) + (1 - c) * _ridge_solve(p, 3 * p.ridge)))
 
 
-def _refit_points(p: Problem) -> Array:
+def _refit_points(p: Problem) -> NDArray[np.intp]:
     return np.random.default_rng(0).choice(len(p.y), size=min(REFITS, len(p.y)), replace=False)
 
 

@@ -1,0 +1,82 @@
+"""Command line: ``python -m paper_figs [NAME ...] [--list] [--out DIR]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+FIGURES = (
+    "toy_fits",
+    "toy_filters",
+    "toy_ratios",
+    "toy_losses",
+    "ratio_peak",
+    "limit_distance",
+    "digits_rbf",
+    "digits_ntk",
+    "digits_choice",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the named figures, all by default; stops at the first that fails."""
+    parser = argparse.ArgumentParser(
+        prog="python -m paper_figs", description="Regenerates the figures: PDF, PNG and CSV of each."
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="figures to draw (default: all of them)")
+    parser.add_argument("--list", action="store_true", help="name the figures and what each one shows")
+    parser.add_argument(
+        "--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (default: figures)"
+    )
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in FIGURES]
+    if unknown:
+        print(f"paper_figs: NAME must be one of {', '.join(FIGURES)}, got {unknown[0]!r}.", file=sys.stderr)
+        return 2
+    if options.out.exists() and not options.out.is_dir():
+        print(f"paper_figs: --out must be a folder, got the file {str(options.out)!r}.", file=sys.stderr)
+        return 2
+    if options.list:
+        for name in FIGURES:
+            print(f"{name:16} {(_figure(name).__doc__ or '').partition(chr(10))[0]}")
+        return 0
+    return _draw(options.names or FIGURES, options.out)
+
+
+def _draw(names: Sequence[str], folder: Path) -> int:
+    import matplotlib as mpl  # noqa: PLC0415
+
+    mpl.use("agg")
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on the fonts' dates
+
+    from paper_figs.output import write  # noqa: PLC0415
+    from paper_figs.style import RC  # noqa: PLC0415
+
+    mpl.rcParams.update(RC)
+    for count, name in enumerate(names, 1):
+        print(f"[{count}/{len(names)}] {name:16}", end=" ", flush=True)
+        start = time.perf_counter()
+        try:
+            figure = _figure(name)
+            table = figure.compute()
+            paths = write(name, table, figure.draw(table), folder)
+        except Exception:
+            print("FAILED; the figures before it are complete.", flush=True)
+            raise
+        print(f"{time.perf_counter() - start:5.1f} s  {', '.join(path.name for path in paths)}", flush=True)
+    print(f"{len(names)} figures in {folder.resolve()}")
+    return 0
+
+
+def _figure(name: str) -> ModuleType:
+    return importlib.import_module(f"paper_figs.{name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Fits of every round on the toy example, and their limit (distill_no_GT and distill_GT of the authors).
+
+Varied: teacher weight 1 (no labels after round 0) and 0.75. Nothing is tuned.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from paper_figs.style import GREY, INK, PAGE, Table, round_colors, stack, where
+from paper_figs.toy import Toy
+
+TOY = Toy()
+
+
+def compute() -> Table:
+    """Predictions on 101 inputs, per teacher weight and round."""
+    return stack(
+        [
+            {"teacher_weight": w, "round": t, "x": TOY.grid, "prediction": fit}
+            for w in TOY.teacher_weights
+            for t, fit in zip(TOY.round_labels, TOY.fits(w), strict=True)
+        ]
+    )
+
+
+def draw(table: Table) -> Figure:
+    """One panel per teacher weight."""
+    weights = np.unique(table["teacher_weight"])[::-1]
+    figure, axes = plt.subplots(1, len(weights), figsize=(PAGE, 2.5), sharey=True, squeeze=False)
+    for axis, weight in zip(axes[0], weights, strict=True):
+        axis.plot(TOY.grid, TOY.truth, color=GREY, lw=0.8, label=r"$\sin 2\pi x$")
+        rounds = np.unique(table["round"])
+        for t, color in zip(rounds[:-1], round_colors(len(rounds) - 1), strict=True):
+            curve = where(table, teacher_weight=weight, round=t)
+            axis.plot(curve["x"], curve["prediction"], color=color, label=f"round {t:.0f}")
+        curve = where(table, teacher_weight=weight, round=np.inf)
+        axis.plot(curve["x"], curve["prediction"], "--", color=INK, label="limit")
+        axis.plot(*TOY.points.T, "x", color=INK, ms=4, label="labels")
+        axis.set(xlabel="$x$", ylim=(-1.5, 1.5), title=f"teacher weight {weight:g}")
+    axes[0, 0].set_ylabel("prediction")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
