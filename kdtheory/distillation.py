@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kdtheory.checks import Array, column_shape, matrix, schedule, targets, whole
 from kdtheory.filters import Distilled
@@ -182,8 +182,7 @@ def risk_grid(
     if wanted.shape[1] != labels.shape[1]:
         raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
     basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
-    combinations = power_coefficients(weights, T)
-    steady = np.abs(combinations).sum(axis=-1).max(axis=-1) <= POWER_BASIS_GROWTH
+    combinations, steady = power_coefficients(weights, T)
     in_basis = {"auto": steady, "basis": np.ones_like(steady), "direct": np.zeros_like(steady)}[method]
     grid = np.empty((len(ridge_list), len(weights), T + 1))
     for row, ridge in zip(grid, ridge_list, strict=True):
@@ -195,15 +194,17 @@ def risk_grid(
     return grid
 
 
-def power_coefficients(weights: Array, T: int) -> Array:
+def power_coefficients(weights: Array, T: int) -> tuple[Array, NDArray[np.bool_]]:
     r"""Coefficients (A, T + 1, T + 1) of constant-weight chains: round t is :math:`\sum_j c_{tj} A^{j+1}`.
 
-    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t.
+    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t. Beside them, for which weights (A,) the
+    sum keeps its digits.
     """
     powers = weights[:, None] ** np.arange(T + 1)
     coefficients = np.tril(np.broadcast_to(((1 - weights)[:, None] * powers)[:, None, :], (len(weights), T + 1, T + 1)), -1)
     coefficients[:, np.arange(T + 1), np.arange(T + 1)] = powers
-    return coefficients
+    steady = np.abs(coefficients).sum(axis=-1).max(axis=-1) <= POWER_BASIS_GROWTH
+    return coefficients, steady
 
 
 def _risks_in_basis(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, combinations: Array) -> Array:

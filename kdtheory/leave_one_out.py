@@ -96,7 +96,7 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     columns = column_shape(targets(y, "y", length=spectrum.n))
     ridge_list = schedule(ridges, "ridges", above_zero=True)
     weights, T = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds")
-    combinations = power_coefficients(weights, T)
+    combinations, steady = power_coefficients(weights, T)
     d, z, outside = spectrum.eigenvalues, spectrum.project(columns), spectrum.outside(columns)
     grid = np.empty((len(ridge_list), len(weights), T + 1))
     for row, ridge in zip(grid, ridge_list, strict=True):
@@ -106,8 +106,11 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
         basis = (spectrum.eigenvectors @ stacked).reshape(len(columns), T + 1, -1)  # M A^j y, (n, T + 1, p)
         basis[:, 0] += outside / ridge
         for i, weight in enumerate(weights):
-            coefficients = np.einsum("tj,njp->tnp", combinations[i], basis, optimize=True)
-            predictions = _solve(coefficients, columns, np.full(T, weight), diagonals)
+            if steady[i]:
+                coefficients = np.einsum("tj,njp->tnp", combinations[i], basis, optimize=True)
+                predictions = _solve(coefficients, columns, np.full(T, weight), diagonals)
+            else:
+                predictions = loo(spectrum, columns, ridge=ridge, teacher_weights=np.full(T, weight))
             row[i] = np.mean((columns - predictions) ** 2, axis=(1, 2))
     return grid
 

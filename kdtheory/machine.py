@@ -124,7 +124,7 @@ def _merge_copies(X: Array, y: Array, weight: Array) -> tuple[NDArray[Any], Arra
     mass = np.bincount(inverse.ravel(), weights=weight)
     kept = np.flatnonzero(mass > 0)
     order = kept[np.argsort(first[kept])]
-    return first[order], mass[order]
+    return np.asarray(first[order]), np.asarray(mass[order], dtype=np.float64)
 
 
 def _takes_point_sets(kernel: Callable[..., Any], X: Array, params: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ FIGURES = (
     "limit_distance",
     "digits_rbf",
     "digits_ntk",
-    "digits_choice",
+    "digits_tuning",
 )
 
 

@@ -55,10 +55,10 @@ def test_the_shortcut_is_exact_at_round_zero_and_in_the_limit_only():
 
 def test_grid_is_the_mean_over_single_chains():
     Phi, y = RNG.normal(size=(12, 5)), RNG.normal(size=(12, 3))
-    ridges, weights = [0.01, 1.0], [-0.5, 0.0, 0.6, 1.3]
+    ridges, weights = [0.01, 1.0], [-0.5, 0.0, 0.6, 1.3, 9.0]
     for s in (kd.Spectrum.from_gram(Phi @ Phi.T), kd.Spectrum.from_features(Phi)):
         grid = kd.loo_grid(s, y, ridges=ridges, teacher_weights=weights, rounds=3)
-        assert grid.shape == (2, 4, 4)
+        assert grid.shape == (2, 5, 4)
         for i, ridge in enumerate(ridges):
             for j, weight in enumerate(weights):
                 errors = (kd.loo(s, y, ridge=ridge, teacher_weights=[weight] * 3) - y) ** 2

@@ -1,0 +1,59 @@
+# `make figures` and `make test` each start from nothing: they create .venv, install what they need and run.
+# A second call installs nothing; figures are drawn again only where the code or its data changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := $(shell find kdtheory paper_figs -name '*.py' -o -name '*.csv')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help figures test test-all lint bench clean
+
+help:
+	@echo "make figures   draw every figure into figures/ (PDF, PNG, CSV)"
+	@echo "make test      run the tests, doctests and the README's code"
+	@echo "make test-all  the same with the slow tests and 2,000 examples per property"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     time the closed form against refitting"
+	@echo "make clean     remove .venv and figures"
+
+figures: figures/.drawn
+	@echo "The figures are in $(CURDIR)/figures."
+
+figures/.drawn: $(VENV)/.figures $(SOURCES)
+	$(RUN) -m paper_figs --out figures
+	@touch $@
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest
+
+test-all: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=large $(RUN) -m pytest -m "slow or not slow"
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+bench: $(VENV)/.dev
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/refitting.py
+
+clean:
+	rm -rf $(VENV) figures
+
+$(RUN):
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "kdtheory needs Python 3.11 or later; name one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.figures: pyproject.toml constraints.txt | $(RUN)
+	@echo "Installing what the figures need into $(VENV) ..."
+	$(INSTALL) -e ".[figures]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(RUN)
+	@echo "Installing what the tests need into $(VENV) ..."
+	$(INSTALL) -e ".[dev]"
+	@touch $@

@@ -1,0 +1,26 @@
+"""Digits, ntk kernel: validation error over teacher weight × round, by ridge and label noise.
+
+Trained on 1,000 images with the NTK of a ReLU network with 3 hidden layers; colour is the squared error on 397
+validation images with clean labels, against the undistilled round 0 (dark red: diverging). Stars and circle: the
+closed-form optimum of round 1 by validation and by exact leave-one-out on the training labels, an arrow where it lies
+outside. One split (seed 0); ridge, weight, round and label noise are varied, nothing else is tuned, and no test image is used.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from paper_figs import digits_panels
+from paper_figs.style import Table
+
+RIDGES = (0.1, 1.0, 10.0)
+
+
+def compute() -> Table:
+    """Errors and optima under this kernel."""
+    return digits_panels.compute("ntk", RIDGES)
+
+
+def draw(table: Table) -> Figure:
+    """A panel per ridge and noise level."""
+    return digits_panels.draw(table, "Digits, NTK, 3 hidden ReLU layers: 1,000 training and 397 validation images")

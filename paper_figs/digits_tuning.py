@@ -1,0 +1,89 @@
+"""Digits: one distillation round forgives the wrong ridge; tuned by leave-one-out it buys little at the right one.
+
+Test error over ridge: no distillation, and one round at the closed-form weight, chosen by exact leave-one-out on the
+(noisy) training labels or on 397 clean validation images. 1,000 training and 400 test images, clean test labels, 10 outputs;
+mean and 95 % t-interval over 5 random splits. Flipped labels shrink the conditional mean by 1 - 10/9 · share; a weight
+tuned on clean labels undoes that shrinkage at large ridges, one tuned on the noisy labels cannot know of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from scipy import stats
+
+import kdtheory as kd
+from paper_figs.digits import KERNELS, NOISES, Split
+from paper_figs.style import OKABE_ITO, PAGE, Table, stack, where
+
+RIDGES = np.logspace(-3, 2, 11)
+SEEDS = 5
+METHODS = ("no distillation", "weight by leave-one-out", "weight by clean validation")
+
+
+def compute() -> Table:
+    """Test error, test accuracy and weight per kernel, noise, ridge, method and seed."""
+    rows: list[dict[str, Any]] = []
+    for kernel in KERNELS:
+        for seed in range(SEEDS):
+            split = Split.draw(kernel, seed)
+            for noise in NOISES:
+                labels, _ = split.noisy(noise)
+                for ridge in RIDGES:
+                    for method, weight in zip(METHODS, _weights(split, labels, ridge), strict=True):
+                        how: dict[str, Any] = {"ridge": ridge, "teacher_weights": [weight], "cross": split.cross_test}
+                        prediction = kd.rounds(split.spectrum, labels, **how)[1]
+                        hits = prediction.argmax(axis=1) == split.labels_test.argmax(axis=1)
+                        rows.append(
+                            {
+                                "kernel": kernel,
+                                "noise": noise,
+                                "ridge": ridge,
+                                "method": method,
+                                "seed": seed,
+                                "teacher_weight": weight,
+                                "test_error": np.mean((prediction - split.labels_test) ** 2),
+                                "test_accuracy": np.mean(hits),
+                            }
+                        )
+    return stack(rows)
+
+
+def _weights(split: Split, labels: Any, ridge: float) -> tuple[float, float, float]:
+    """0, the vertex of the leave-one-out parabola, and that of the validation parabola."""
+    s = split.spectrum
+    how: dict[str, Any] = {"ridge": ridge}
+    left_out = [kd.loo(s, labels, **how, teacher_weights=[w])[1] for w in (0.0, 1.0)]
+    cross = split.cross_validation
+    held_out = [kd.rounds(s, labels, **how, teacher_weights=[w], cross=cross)[1] for w in (0.0, 1.0)]
+    curves = [
+        kd.RiskCurve.from_predictions(left_out[0], left_out[1], labels),
+        kd.RiskCurve.from_predictions(held_out[0], held_out[1], split.labels_validation),
+    ]
+    return 0.0, curves[0].optimal_weight, curves[1].optimal_weight
+
+
+def draw(table: Table) -> Figure:
+    """A panel per kernel (rows) and noise level (columns)."""
+    figure, axes = plt.subplots(len(KERNELS), len(NOISES), figsize=(PAGE, 3.9), sharex=True, sharey="col", squeeze=False)
+    for i, kernel in enumerate(KERNELS):
+        for j, noise in enumerate(NOISES):
+            axis = axes[i, j]
+            for method, color, marker in zip(METHODS, OKABE_ITO, "os^", strict=False):
+                panel = where(table, kernel=kernel, noise=noise, method=method)
+                by_ridge = np.stack([panel["test_error"][panel["ridge"] == ridge] for ridge in RIDGES])
+                mean, error = by_ridge.mean(axis=1), stats.sem(by_ridge, axis=1) * stats.t.ppf(0.975, SEEDS - 1)
+                axis.plot(RIDGES, mean, marker=marker, ms=3, color=color, label=method)
+                axis.fill_between(RIDGES, mean - error, mean + error, color=color, alpha=0.2, lw=0)
+            axis.set(xscale="log", yscale="log")
+            axis.set_title(f"{kernel.upper()}, noise {noise:.0%}")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("test error (MSE)")
+    for axis in axes[-1]:
+        axis.set_xlabel("ridge")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure

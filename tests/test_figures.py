@@ -1,0 +1,131 @@
+"""Figures: their numbers against published and independent ones, and files written whole or not at all."""
+
+import csv
+import importlib
+import logging
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from paper_figs import digits_panels, limit_distance, output, ratio_peak, toy_filters, toy_fits, toy_losses, toy_ratios
+from paper_figs.__main__ import FIGURES, main
+from paper_figs.style import stack, where
+
+mpl.use("agg")
+logging.getLogger("fontTools").setLevel(logging.ERROR)
+QUICK = [name for name in FIGURES if not name.startswith("digits")]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_figures_are_drawn_with_their_numbers(name, tmp_path, capsys):
+    assert main([name, "--out", str(tmp_path / "new" / "folder")]) == 0
+    files = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
+    assert files == {f"{name}.pdf", f"{name}.png", f"{name}.csv"}
+    assert all((tmp_path / "new" / "folder" / file).stat().st_size > 500 for file in files)
+    with (tmp_path / "new" / "folder" / f"{name}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    table = importlib.import_module(f"paper_figs.{name}").compute()
+    assert len(rows) == len(next(iter(table.values())))
+    assert "[1/1]" in capsys.readouterr().out
+
+
+def test_all_published_losses_to_five_digits():
+    table = toy_losses.compute()
+    assert len(table["ours"]) == 21
+    assert table["agrees_to_five_digits"].all()
+    assert (np.abs(table["ours"] - table["published"]) < 5.01e-6).all()
+
+
+def test_published_shrinkages_and_ratios():
+    """Values printed in the authors' notebook: the first B, and R_9 at weight 0.75."""
+    b = where(toy_filters.compute(), teacher_weight=0.75, round=0.0)["b"]
+    np.testing.assert_allclose(
+        b, [0.9066, 0.9011, 0.8914, 0.8764, 0.8544, 0.8233, 0.7802, 0.7226, 0.6502, 0.5703, 0.5029], atol=6e-5
+    )
+    ninth = where(toy_ratios.compute(), teacher_weight=0.75, index=9)["ratio"]
+    np.testing.assert_allclose(ninth, [1.1400, 1.2407, 1.2874, 1.2973, 1.2930, 1.2863, 1.2732], atol=6e-5)
+    assert abs(where(toy_ratios.compute(), teacher_weight=1.0, round=5.0)["ratio"].max() - 2.195) < 6e-4
+
+
+def test_ratio_peak_obeys_its_criterion_and_bounds():
+    table = ratio_peak.compute()
+    for weight in ratio_peak.WEIGHTS:
+        line = where(table, teacher_weight=weight)
+        assert (line["ratio"] <= line["upper_bound"] * (1 + 1e-12)).all()
+        assert (line["ratio"] >= line["ratio"][0] * (1 - 1e-12)).all()
+        if weight < 1:
+            resolved = np.abs(line["ratio"] - line["limit"]) > 1e-9
+            above, should = line["ratio"] > line["limit"], line["upper_bound"] > line["d_ratio"]
+            assert (above == should)[resolved].all()
+            assert 0 < line["ratio"].argmax() < ratio_peak.ROUNDS
+
+
+def test_limit_distance_measurement_meets_theory():
+    table = limit_distance.compute()
+    assert (np.abs(table["measured"] - table["exact"]) < 1e-13 + 1e-9 * table["exact"]).all()
+
+
+def test_fits_include_the_limit():
+    table = toy_fits.compute()
+    assert (where(table, teacher_weight=1.0, round=np.inf)["prediction"] == 0).all()
+    assert len(table["x"]) == 2 * 7 * 101
+
+
+def test_closed_form_optima_agree_with_the_grid_on_digits(monkeypatch):
+    monkeypatch.setattr(digits_panels, "NOISES", (0.2,))
+    monkeypatch.setattr(digits_panels, "ROUNDS", 2)
+    table = digits_panels.compute("rbf", (0.3,))
+    first = where(table, round=1)
+    step = np.diff(digits_panels.WEIGHTS).max()
+    for column, optimum in (("validation_error", "optimum_clean"), ("loo_error", "optimum_loo")):
+        best = first["teacher_weight"][first[column].argmin()]
+        assert abs(best - first[optimum][0]) < step
+        parabola = np.polyfit(first["teacher_weight"], first[column], 2)
+        assert abs(-parabola[1] / (2 * parabola[0]) - first[optimum][0]) < 1e-6
+    assert digits_panels.draw(table, "two rounds").axes
+
+
+@pytest.mark.slow
+def test_every_figure(tmp_path):
+    assert main(["--out", str(tmp_path)]) == 0
+    assert len(list(tmp_path.iterdir())) == 3 * len(FIGURES)
+
+
+def test_list_and_errors(tmp_path, capsys):
+    assert main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in FIGURES)
+    assert main(["nothing"]) == 2
+    assert "NAME must be one of toy_fits" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["toy_fits", "--out", str(tmp_path / "file")]) == 2
+    assert "--out must be a folder" in capsys.readouterr().err
+
+
+def test_a_failing_figure_stops_and_leaves_nothing_half_written(tmp_path, monkeypatch, capsys):
+    def explode(table):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(toy_ratios, "draw", explode)
+    with pytest.raises(RuntimeError, match="planted"):
+        main(["toy_filters", "toy_ratios", "toy_fits", "--out", str(tmp_path)])
+    assert {path.stem for path in tmp_path.iterdir()} == {"toy_filters"}
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_a_killed_write_leaves_the_old_files(tmp_path, monkeypatch):
+    table = toy_ratios.compute()
+    output.write("ratios", table, toy_ratios.draw(table), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    figure = toy_ratios.draw(table)
+    monkeypatch.setattr(figure, "savefig", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        output.write("ratios", {"x": np.zeros(3)}, figure, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_tables_stack_single_values():
+    table = stack([{"a": 1, "b": [1.0, 2.0]}, {"a": 2, "b": [3.0]}])
+    assert table["a"].tolist() == [1, 1, 2]
+    assert table["b"].tolist() == [1.0, 2.0, 3.0]
