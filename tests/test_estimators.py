@@ -120,6 +120,27 @@ def test_chosen_chain_has_the_least_error_of_real_refits():
     np.testing.assert_allclose(model.predict(X_NEW), again.predict(X_NEW), rtol=1e-10)
 
 
+def test_weighted_choice_leaves_out_a_point_with_all_its_copies():
+    counts = RNG.integers(0, 4, size=40)
+    how = {"ridges": [0.03, 0.3], "teacher_weights": [0.5], "rounds": 2, "gamma": 0.5}
+    model = SelfDistilledKernelRidgeCV(**how).fit(X, Y, sample_weight=counts)
+    rows = np.repeat(np.arange(40), counts)
+    for i, ridge in enumerate(how["ridges"]):
+        errors = []
+        for left_out in np.flatnonzero(counts):
+            kept = rows[rows != left_out]
+            cross = kd.kernels.rbf(X[[left_out]], X[kept], gamma=0.5)
+            fits = chain(cross, kd.kernels.rbf(X[kept], gamma=0.5), Y[kept], ridge, [0.5, 0.5])
+            errors.append(counts[left_out] * np.mean((fits[:, 0] - Y[left_out]) ** 2, axis=1))
+        np.testing.assert_allclose(model.errors_[i, 0], np.sum(errors, axis=0) / counts.sum(), rtol=1e-9)
+    repeated = SelfDistilledKernelRidgeCV(**how).fit(X[rows], Y[rows])
+    np.testing.assert_allclose(repeated.errors_, model.errors_, rtol=1e-9)
+    by_gcv = [
+        SelfDistilledKernelRidgeCV(**how, criterion="gcv").fit(*data).errors_ for data in ((X, Y, counts), (X[rows], Y[rows]))
+    ]
+    np.testing.assert_allclose(by_gcv[0], by_gcv[1], rtol=1e-9)
+
+
 def test_a_pipeline_and_a_grid_search_on_diabetes():
     data, target = load_diabetes(return_X_y=True)
     pipeline = make_pipeline(StandardScaler(), SelfDistilledKernelRidge(kernel="rbf"))

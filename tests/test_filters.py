@@ -76,20 +76,20 @@ def test_any_schedule_in_the_unit_interval_keeps_twelve_digits(ridges, weights):
         assert worst_error(kd.Distilled(ridges, weights), RATIOS, lambda d: exact_chain(d, ridges, weights)) < 1e-12
 
 
-@pytest.mark.slow
-def test_a_million_alternating_rounds_keep_twelve_digits():
-    weights = [1.0, 1 - 1e-12] * 500_000
-    filter = kd.Distilled(1.0, weights)
-    d_values = np.array([1e-3, 1.0, 1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("pairs", [10_000, pytest.param(500_000, marks=pytest.mark.slow)])
+def test_many_alternating_rounds_keep_twelve_digits(pairs):
+    """Single rounds near weight 1 change the fit by less than its rounding; nothing of it may get lost."""
+    filter = kd.Distilled(1.0, [1.0, 1 - 1e-12] * pairs)
+    d_values = np.array([1e-3, 1.0, 1e3, 1e6, 1e9, 1e12, 1e16])
     with mp.workdps(60):
         fit, residual = filter.fit(d_values), filter.residual(d_values)
         for got_fit, got_residual, d in zip(fit, residual, d_values, strict=True):
             u = 1 / (1 + mp.mpf(float(d)))
             r1, r2 = 1 - u, (1 - u) * mp.mpf(1 - 1e-12)
             pair = r1 * r2
-            e = (u + r2 * u) * (1 - pair**500_000) / (1 - pair) + pair**500_000 * u
+            e = (u + r2 * u) * (1 - pair**pairs) / (1 - pair) + pair**pairs * u
             assert abs(mp.mpf(float(got_residual)) - e) < 1e-12 * e
-            assert abs(mp.mpf(float(got_fit)) - (1 - e)) < 1e-12 * (1 - e)
+            assert abs(mp.mpf(float(got_fit)) - (1 - e)) < 1e-13 * (1 - e)
 
 
 def test_naive_residual_loses_every_digit_and_ours_does_not():

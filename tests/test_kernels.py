@@ -61,6 +61,16 @@ def test_a_repeated_point_has_a_repeated_row(name):
     assert np.linalg.eigvalsh(K)[3] < 1e-12 * np.linalg.eigvalsh(K)[-1]
 
 
+def test_rounding_of_products_is_not_an_angle():
+    """x.x summed in another order than |x|^2 gives correlations one rounding below 1, and arccos turns that into 1e-8."""
+    images = RNG.normal(size=(50, 784))
+    K = kernels.ntk(np.vstack([images, images]), depth=3)
+    expected = 4 * 2 / 784 * np.sum(images**2, axis=1)  # four layers of the prior variance
+    np.testing.assert_allclose(np.diag(K)[:50], expected, rtol=1e-13)
+    np.testing.assert_allclose(np.diag(K[50:, :50]), expected, rtol=1e-13)
+    np.testing.assert_allclose(np.diag(kernels.ntk(images, images.copy(), depth=3)), expected, rtol=1e-13)
+
+
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_dual_activation_is_its_gaussian_expectation(activation):
     """Two-dimensional Gauss-Hermite quadrature of E[s(u)s(v)] and E[s'(u)s'(v)], in polar form for the kink."""
