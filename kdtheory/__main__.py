@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections.abc import Sequence
 
 from kdtheory import kernels
-from kdtheory.problem import Problem, digits, read
+from kdtheory.problem import Problem, digits
+from kdtheory.tables import read
 from kdtheory.verify import IDENTITIES, check
 
 KERNELS = ("rbf", "laplace", "linear", "polynomial", "ntk", "nngp")
@@ -46,10 +46,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if options.target and not options.data:
+        raise ValueError("`target` must come with `data`: the digits have their own.")
     X, y = read(options.data, target=options.target) if options.data else digits()
-    params = {"gamma": options.gamma} if options.kernel in ("rbf", "laplace", "polynomial") else {}
-    params |= {"depth": options.depth} if options.kernel in ("ntk", "nngp") else {}
-    kernel = functools.partial(getattr(kernels, options.kernel), **params)
+    kernel = kernels.named(options.kernel, gamma=options.gamma, depth=options.depth)
     name = options.data or "digits"
     problem = Problem.split(name, X, y, kernel=kernel, ridge=options.ridge, seed=options.seed, max_points=options.max_points)
     spectrum = problem.spectrum

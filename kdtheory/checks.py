@@ -21,10 +21,10 @@ __all__ = [
     "matrix",
     "number",
     "numeric",
+    "outputs",
     "positive",
     "rows",
     "schedule",
-    "targets",
     "whole",
 ]
 
@@ -80,8 +80,8 @@ def matrix(value: ArrayLike, name: str, *, shape: tuple[int | None, int | None] 
     return array
 
 
-def targets(value: ArrayLike, name: str, *, length: int | None = None) -> Array:
-    """`value` as finite (n,) or (n, p) targets with `length` rows."""
+def outputs(value: ArrayLike, name: str, *, length: int | None = None) -> Array:
+    """`value` as finite (n,) or (n, p) outputs with `length` rows: labels, a signal, predictions."""
     array = finite_array(value, name)
     if array.ndim not in (1, 2):
         raise ValueError(f"`{name}` must have shape (n,) or (n, outputs), got {array.shape}.")
@@ -96,7 +96,7 @@ def rows(array: Array, name: str, length: int | None) -> Array:
 
 
 def column_shape(array: Array) -> Array:
-    """(n,) targets as (n, 1); (n, p) targets unchanged."""
+    """(n,) outputs as (n, 1); (n, p) outputs unchanged."""
     return array[:, None] if array.ndim == 1 else array
 
 

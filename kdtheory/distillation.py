@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from kdtheory.checks import Array, column_shape, matrix, schedule, targets, whole
+from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
 from kdtheory.filters import Distilled
 from kdtheory.spectrum import Spectrum
 
@@ -70,7 +70,7 @@ def rounds(
     >>> bool(np.allclose(half, (none + full) / 2))
     True
     """
-    labels = targets(y, "y", length=spectrum.n)
+    labels = outputs(y, "y", length=spectrum.n)
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
     if cross is None:
         basis, multipliers = spectrum.eigenvectors, every.fit
@@ -176,11 +176,7 @@ def risk_grid(
     ridge_list = schedule(ridges, "ridges", above_zero=True)
     weights = schedule(teacher_weights, "teacher_weights")
     T = whole(rounds, "rounds")
-    labels = column_shape(targets(y, "y", length=spectrum.n))
-    new = matrix(cross, "cross", shape=(None, spectrum.n))
-    wanted = column_shape(targets(y_val, "y_val", length=len(new)))
-    if wanted.shape[1] != labels.shape[1]:
-        raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
+    labels, new, wanted = held_out(spectrum, y, cross, y_val)
     basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
     combinations, steady = power_coefficients(weights, T)
     in_basis = {"auto": steady, "basis": np.ones_like(steady), "direct": np.zeros_like(steady)}[method]
@@ -207,12 +203,26 @@ def power_coefficients(weights: Array, T: int) -> tuple[Array, NDArray[np.bool_]
     return coefficients, steady
 
 
+def power_predictions(basis: Array, z: Array, d: Array, ridge: float, count: int) -> Array:
+    r"""Columns :math:`k\,(K + \lambda I)^{-1} A^j y` for j < `count`, points and outputs in rows: (m p, count)."""
+    filters = (d / (d + ridge))[:, None] ** np.arange(count) / (d + ridge)[:, None]
+    return np.asarray(basis @ np.einsum("rj,rp->rpj", filters, z).reshape(len(d), -1)).reshape(-1, count)
+
+
+def held_out(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, y_val: ArrayLike) -> tuple[Array, Array, Array]:
+    """Training labels (n, p), cross matrix (m, n) and validation values (m, p), checked against each other."""
+    labels = column_shape(outputs(y, "y", length=spectrum.n))
+    new = matrix(cross, "cross", shape=(None, spectrum.n))
+    wanted = column_shape(outputs(y_val, "y_val", length=len(new)))
+    if wanted.shape[1] != labels.shape[1]:
+        raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
+    return labels, new, wanted
+
+
 def _risks_in_basis(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, combinations: Array) -> Array:
     """|P c - y_val|^2 / (m p) for all coefficient vectors c (..., T + 1), by the R factor of [P, y_val]."""
-    count, outputs = combinations.shape[-1], z.shape[1]
-    filters = (d / (d + ridge))[:, None] ** np.arange(count) / (d + ridge)[:, None]
-    predictions = basis @ np.einsum("rj,rp->rpj", filters, z).reshape(len(d), -1)
-    stacked = np.column_stack([predictions.reshape(-1, count), wanted.reshape(len(basis) * outputs)])
+    count = combinations.shape[-1]
+    stacked = np.column_stack([power_predictions(basis, z, d, ridge, count), wanted.ravel()])
     R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: count + 1]
     residuals = combinations @ R[:, :count].T - R[:, count]
     return np.asarray(np.einsum("atk,atk->at", residuals, residuals) / wanted.size)

@@ -1,6 +1,6 @@
 r"""Filters: what a training procedure does to one eigenvalue of the Gram matrix.
 
-`Ridge`, `Polynomial` and `GradientFlow` are stated in `kdtheory.shrinkage`; here is `Distilled`, the chain of a
+`Ridge`, `Polynomial` and `GradientFlow` are stated in `kdtheory.elementary_filters`; here is `Distilled`, the chain of a
 teacher and its students. Its arithmetic is `kdtheory.recursion`.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, finite, positive, schedule, whole
+from kdtheory.elementary_filters import GradientFlow, Polynomial, Ridge, nonnegative
 from kdtheory.recursion import Chain, chain
-from kdtheory.shrinkage import GradientFlow, Polynomial, Ridge, nonnegative
 
 __all__ = ["Distilled", "GradientFlow", "Polynomial", "Ridge"]
 

@@ -8,13 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array
+from kdtheory.checks import Array, matrix
 
-__all__ = ["fill_distances", "fill_products"]
+__all__ = ["fill_distances", "fill_products", "point_sets"]
 
 BLOCK_ENTRIES = 2**18
 EPS = float(np.finfo(np.float64).eps)
+
+
+def point_sets(X: ArrayLike, X_train: ArrayLike | None) -> tuple[Array, Array]:
+    """Both point sets, checked; the same object twice where a Gram matrix is asked for."""
+    first = matrix(X, "X")
+    if X_train is None:
+        return first, first
+    return first, matrix(X_train, "X_train", shape=(None, first.shape[1]))
 
 
 def fill_products(first: Array, second: Array, transform: Callable[[Array, slice, slice], None] | None = None) -> Array:

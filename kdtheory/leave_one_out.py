@@ -18,8 +18,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, schedule, targets, whole
-from kdtheory.distillation import power_coefficients
+from kdtheory.checks import Array, column_shape, outputs, schedule, whole
+from kdtheory.distillation import power_coefficients, power_predictions
 from kdtheory.filters import Distilled
 from kdtheory.spectrum import Spectrum
 
@@ -60,7 +60,7 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     >>> bool(np.allclose(loo(unrelated, [1.0, 2.0], ridge=0.5, teacher_weights=[0.5]), 0.0, atol=1e-12))
     True
     """
-    labels = targets(y, "y", length=spectrum.n)
+    labels = outputs(y, "y", length=spectrum.n)
     columns = column_shape(labels)
     chain = Distilled(ridge, teacher_weights)
     every = chain.every_round(spectrum.eigenvalues)
@@ -93,7 +93,7 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     >>> loo_grid(s, [1.0, 1.0], ridges=[1.0], teacher_weights=[0.0], rounds=0).round(4)
     array([[[0.5625]]])
     """
-    columns = column_shape(targets(y, "y", length=spectrum.n))
+    columns = column_shape(outputs(y, "y", length=spectrum.n))
     ridge_list = schedule(ridges, "ridges", above_zero=True)
     weights, T = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds")
     combinations, steady = power_coefficients(weights, T)
@@ -101,13 +101,12 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     grid = np.empty((len(ridge_list), len(weights), T + 1))
     for row, ridge in zip(grid, ridge_list, strict=True):
         diagonals = _Diagonals(spectrum, np.full(T + 1, ridge))
-        powers = (d / (d + ridge)) ** np.arange(T + 1)[:, None] / (d + ridge)
-        stacked = np.einsum("jr,rp->rjp", powers, z).reshape(len(d), -1)
-        basis = (spectrum.eigenvectors @ stacked).reshape(len(columns), T + 1, -1)  # M A^j y, (n, T + 1, p)
-        basis[:, 0] += outside / ridge
+        basis = power_predictions(spectrum.eigenvectors, z, d, float(ridge), T + 1)  # M A^j y
+        basis = basis.reshape(len(columns), -1, T + 1)
+        basis[..., 0] += outside / ridge
         for i, weight in enumerate(weights):
             if steady[i]:
-                coefficients = np.einsum("tj,njp->tnp", combinations[i], basis, optimize=True)
+                coefficients = np.einsum("tj,npj->tnp", combinations[i], basis, optimize=True)
                 predictions = _solve(coefficients, columns, np.full(T, weight), diagonals)
             else:
                 predictions = loo(spectrum, columns, ridge=ridge, teacher_weights=np.full(T, weight))

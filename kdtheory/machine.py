@@ -24,17 +24,8 @@ except ImportError as error:
 
 __all__ = ["ClassifierMixin", "KernelMachine", "MultiOutputMixin", "RegressorMixin"]
 
-NAMED: dict[str, Callable[..., Array]] = {
-    "laplace": kernels.laplace,
-    "linear": kernels.linear,
-    "nngp": kernels.nngp,
-    "ntk": kernels.ntk,
-    "polynomial": kernels.polynomial,
-    "rbf": kernels.rbf,
-}
-DEFAULTS: dict[str, dict[str, Any]] = {"ntk": {"depth": 3}, "nngp": {"depth": 3}}
+DEPTH = 3  # hidden layers of "ntk" and "nngp" unless `kernel_params` says otherwise
 DTYPES = (np.float64, np.float32)  # a float32 Gram matrix is judged by float32 rounding
-WITH_GAMMA = ("rbf", "laplace", "polynomial")
 
 
 class KernelMachine(BaseEstimator):  # type: ignore[misc]
@@ -104,12 +95,7 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         if isinstance(self.kernel, str):
             if self._precomputed:
                 return X
-            if self.kernel not in NAMED:
-                names = ", ".join(sorted(NAMED))
-                raise ValueError(f'`kernel` must be one of {names}, "precomputed" or a function, got {self.kernel!r}.')
-            if self.kernel in WITH_GAMMA:
-                params.setdefault("gamma", self.gamma)
-            return NAMED[self.kernel](X, X_train, **DEFAULTS.get(self.kernel, {}) | params)
+            return kernels.named(self.kernel, gamma=self.gamma, depth=DEPTH)(X, X_train, **params)
         if not callable(self.kernel):
             raise ValueError(f"`kernel` must be a name or a function, got {self.kernel!r}.")
         other = X if X_train is None else X_train

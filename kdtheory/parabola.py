@@ -138,12 +138,14 @@ class RiskCurve:
         """
         H = matrix(on_labels, "on_labels")
         D = matrix(on_teacher, "on_teacher", shape=(len(H), H.shape[1])) - H
-        f = column_shape(checks.targets(signal, "signal", length=H.shape[1]))
+        f = column_shape(checks.outputs(signal, "signal", length=H.shape[1]))
         if signal_new is None and len(H) != H.shape[1]:
             raise ValueError(
                 "`signal_new` must be given where the smoothers predict at other points than the training points."
             )
-        f_new = f if signal_new is None else column_shape(checks.targets(signal_new, "signal_new", length=len(H)))
+        f_new = f if signal_new is None else column_shape(checks.outputs(signal_new, "signal_new", length=len(H)))
+        if f_new.shape[1] != f.shape[1]:
+            raise ValueError(f"`signal_new` must have {f.shape[1]} outputs like `signal`, got {f_new.shape[1]}.")
         variance = positive(noise_variance, "noise_variance", zero=True) * f.shape[1]
         bias, change = f_new - H @ f, D @ f
         square = float(np.sum(change**2) + variance * np.sum(D**2))
@@ -195,10 +197,10 @@ def difference(
     on_labels: ArrayLike, on_teacher: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Array, Array, Array, Array]:
     """(m, p) arrays P_l, P_t - P_l and targets, and the mass (m, 1) of each entry in their mean (summing to one)."""
-    y = checks.targets(targets, "targets")
+    y = checks.outputs(targets, "targets")
     predictions = []
     for value, name in ((on_labels, "on_labels"), (on_teacher, "on_teacher")):
-        array = checks.targets(value, name, length=len(y))
+        array = checks.outputs(value, name, length=len(y))
         if array.shape != y.shape:
             raise ValueError(f"`{name}` must have the shape of `targets`, {y.shape}, got {array.shape}.")
         predictions.append(column_shape(array))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, positive, schedule, targets
+from kdtheory.checks import Array, column_shape, outputs, positive, schedule
 from kdtheory.filters import Distilled
 from kdtheory.leave_one_out import loo, loo_grid
 from kdtheory.parabola import RiskCurve
@@ -51,7 +51,7 @@ def bias_variance(
     >>> bias_variance(s, [1.0, 0.0], noise_variance=1.0, ridge=1.0, teacher_weights=[1.0])
     BiasVariance(bias=array([0.125  , 0.28125]), variance=array([0.25  , 0.0625]))
     """
-    f = column_shape(targets(signal, "signal", length=spectrum.n))
+    f = column_shape(outputs(signal, "signal", length=spectrum.n))
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
     variance = positive(noise_variance, "noise_variance", zero=True) * np.sum(every.fit**2, axis=1)
     return BiasVariance(_loss(spectrum, f, every) / f.size, variance / spectrum.n)
@@ -142,7 +142,7 @@ def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: Arra
     >>> sure(s, [1.0, 1.0], noise_variance=1.0, ridge=1.0, teacher_weights=[])
     array([0.25])
     """
-    labels = column_shape(targets(y, "y", length=spectrum.n))
+    labels = column_shape(outputs(y, "y", length=spectrum.n))
     variance = positive(noise_variance, "noise_variance", zero=True)
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
     loss = _loss(spectrum, labels, every)
@@ -156,7 +156,9 @@ def _loss(spectrum: Spectrum, labels: Array, every: Chain) -> Array:
 
 
 def _gcv(spectrum: Spectrum, y: ArrayLike, chain: Distilled, n: float) -> Array:
-    labels = column_shape(targets(y, "y", length=spectrum.n))
+    labels = column_shape(outputs(y, "y", length=spectrum.n))
     every = chain.every_round(spectrum.eigenvalues)
     freedom = every.residual.sum(axis=1) + (n - spectrum.rank)
+    if n != spectrum.n and not (freedom > 0).all():
+        raise ValueError(f"`n_effective` must exceed the smoother's degrees of freedom, {n - freedom.min():.4g}, got {n:.4g}.")
     return np.asarray(_loss(spectrum, labels, every) * n / (freedom**2 * labels.shape[1]))

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, numeric, positive, targets
+from kdtheory.checks import Array, column_shape, matrix, numeric, outputs, positive
 
 __all__ = ["Filter", "Spectrum"]
 
@@ -152,19 +152,19 @@ class Spectrum:
         return int(self.eigenvalues.shape[0])
 
     def project(self, y: ArrayLike) -> Array:
-        r"""Coordinates :math:`z = U^\top y` of targets in the eigenbasis: (r,) or (r, p)."""
-        return np.asarray(self.eigenvectors.T @ targets(y, "y", length=self.n))
+        r"""Coordinates :math:`z = U^\top y` of labels (n,) or (n, p) in the eigenbasis: (r,) or (r, p)."""
+        return np.asarray(self.eigenvectors.T @ outputs(y, "y", length=self.n))
 
     def outside(self, y: ArrayLike) -> Array:
-        r"""Part of the targets outside the range held, :math:`y - UU^\top y`: (n,) or (n, p), zero at full rank."""
-        labels = targets(y, "y", length=self.n)
+        r"""Part of the labels outside the range held, :math:`y - UU^\top y`: (n,) or (n, p), zero at full rank."""
+        labels = outputs(y, "y", length=self.n)
         if self.rank == self.n:
             return np.zeros_like(labels)
         return np.asarray(labels - self.eigenvectors @ (self.eigenvectors.T @ labels))
 
     def apply(self, values: Array, at_zero: float, y: ArrayLike) -> Array:
-        r"""Matrix function times targets, :math:`f(K)\,y`, from :math:`f(d)` (r,) and :math:`f(0)`."""
-        labels = targets(y, "y", length=self.n)
+        r"""Matrix function times labels, :math:`f(K)\,y`, from :math:`f(d)` (r,) and :math:`f(0)`."""
+        labels = outputs(y, "y", length=self.n)
         inside = self.eigenvectors @ _scale(values, self.project(labels))
         return np.asarray(inside if at_zero == 0 else inside + at_zero * self.outside(labels))
 
@@ -225,7 +225,7 @@ class Spectrum:
         1.25
         """
         d = self.eigenvalues
-        if isinstance(filter, (int, float)):
+        if isinstance(filter, (int, float, np.integer, np.floating)):
             return float(np.sum(d / (d + positive(filter, "filter"))))
         return float(np.sum(filter.fit(d)))
 
@@ -252,7 +252,7 @@ class Spectrum:
         >>> s.alignment([1.0, 0.0]), s.alignment([0.0, 1.0])
         (1.0, 0.0)
         """
-        labels = targets(y, "y", length=self.n)
+        labels = outputs(y, "y", length=self.n)
         energy = np.sum(column_shape(labels) ** 2, axis=0)
         if not (energy > 0).all():
             raise ValueError("`y` must not be zero: the alignment of a zero target is undefined.")

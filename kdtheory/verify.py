@@ -75,22 +75,25 @@ def check(problem: Problem) -> Iterator[Check]:
         yield identity.check(problem)
 
 
-def _solve(p: Problem, labels: Array, weights: tuple[float, ...], ridges: tuple[float, ...] | None = None) -> Array:
+def _solve(K: Array, labels: Array, weights: tuple[float, ...], ridge: float) -> Array:
     """Dual coefficients of a chain's last round, by one Cholesky solve per round."""
-    lams = ridges or (p.ridge,) * (len(weights) + 1)
-    factors = {lam: scipy.linalg.cho_factor(p.gram + lam * np.eye(len(p.gram)), lower=True) for lam in set(lams)}
-    coefficients = scipy.linalg.cho_solve(factors[lams[0]], labels)
-    for weight, lam in zip(weights, lams[1:], strict=True):
-        coefficients = scipy.linalg.cho_solve(factors[lam], (1 - weight) * labels + weight * (p.gram @ coefficients))
+    factor = scipy.linalg.cho_factor(K + ridge * np.eye(len(K)), lower=True)
+    coefficients = scipy.linalg.cho_solve(factor, labels)
+    for weight in weights:
+        coefficients = scipy.linalg.cho_solve(factor, (1 - weight) * labels + weight * (K @ coefficients))
     return np.asarray(coefficients)
 
 
+def _ridge_solve(p: Problem, ridge: float) -> Array:
+    return _solve(p.gram, p.y, (), ridge)
+
+
 def _fit(p: Problem, weights: tuple[float, ...] = ()) -> Array:
-    return np.asarray(p.gram @ _solve(p, p.y, weights))
+    return np.asarray(p.gram @ _solve(p.gram, p.y, weights, p.ridge))
 
 
-def _new(p: Problem, weights: tuple[float, ...] = (), ridges: tuple[float, ...] | None = None) -> Array:
-    return np.asarray(p.cross @ _solve(p, p.y, weights, ridges))
+def _new(p: Problem, weights: tuple[float, ...] = ()) -> Array:
+    return np.asarray(p.cross @ _solve(p.gram, p.y, weights, p.ridge))
 
 
 def _rounds(p: Problem, weights: tuple[float, ...], *, new: bool = True) -> Array:
@@ -114,10 +117,6 @@ def _slope_rule(p: Problem) -> Array:
     below, above = (float(np.mean((p.cross @ _ridge_solve(p, p.ridge * f) - p.y_new) ** 2)) for f in (1 - step, 1 + step))
     distance = float(np.mean((_new(p, (1.0,)) - _new(p)) ** 2))
     return np.array([-(above - below) / (2 * step) / (2 * distance)])
-
-
-def _ridge_solve(p: Problem, ridge: float) -> Array:
-    return np.asarray(scipy.linalg.solve(p.gram + ridge * np.eye(len(p.gram)), p.y, assume_a="pos"))
 
 
 def _limit_and_distance(p: Problem) -> Array:
@@ -144,22 +143,26 @@ def _refits(p: Problem) -> Array:
     predictions = []
     for i in _refit_points(p):
         kept = np.arange(len(p.y)) != i
-        rest = Problem(p.name, p.X[kept], p.y[kept], p.X_new, p.y_new, p.kernel, p.ridge)
-        rest.__dict__["gram"] = p.gram[np.ix_(kept, kept)]
-        predictions.append(p.gram[i, kept] @ _solve(rest, rest.y, SCHEDULE))
+        predictions.append(p.gram[i, kept] @ _solve(p.gram[np.ix_(kept, kept)], p.y[kept], SCHEDULE, p.ridge))
     return np.array(predictions)
 
 
 def _gcv_by_definition(p: Problem) -> Array:
-    smoother = p.gram @ _solve(p, np.eye(len(p.y)), (0.6,))
+    smoother = p.gram @ _solve(p.gram, np.eye(len(p.y)), (0.6,), p.ridge)
     return np.array([np.mean((p.y - smoother @ p.y) ** 2) / (1 - np.trace(smoother) / len(p.y)) ** 2])
 
 
-def _training_weight(p: Problem) -> Array:
-    """How far the training-set 'optimum' lies above -1, by three students' training errors."""
-    on_labels, on_teacher = _fit(p, (0.0,)), _fit(p, (1.0,))
-    change = on_teacher - on_labels
-    return np.array([1.0 + max(0.0, 1.0 + float(np.sum((p.y - on_labels) * change) / np.sum(change**2)))])
+def _weight_on_training_data(p: Problem) -> Array:
+    """By the training predictions of two students, each solved for."""
+    on_labels, change = _fit(p, (0.0,)), _fit(p, (1.0,)) - _fit(p, (0.0,))
+    return np.array([np.sum((p.y - on_labels) * change) / np.sum(change**2)])
+
+
+def _weight_on_training_spectrum(p: Problem) -> Array:
+    """-sum a u^2 z^2 / sum a^2 u^2 z^2 with u = 1 - a: at most -1, because a is at most 1."""
+    d, energy = p.spectrum.eigenvalues, np.sum(p.spectrum.project(p.y) ** 2, axis=1)
+    a, u = d / (d + p.ridge), p.ridge / (d + p.ridge)
+    return np.array([-np.sum(a * u**2 * energy) / np.sum(a**2 * u**2 * energy)])
 
 
 IDENTITIES = (
@@ -213,7 +216,7 @@ IDENTITIES = (
     Identity(
         "twicing is one round at teacher weight -1",
         "Tukey (1977)",
-        lambda p: p.cross @ (_solve(p, p.y, ()) + _solve(p, p.y - _fit(p), ())),
+        lambda p: p.cross @ (_ridge_solve(p, p.ridge) + _solve(p.gram, p.y - _fit(p), (), p.ridge)),
         lambda p: _rounds(p, (-1.0,)),
     ),
     Identity(
@@ -241,5 +244,11 @@ IDENTITIES = (
         _gcv_by_definition,
         lambda p: gcv(p.spectrum, p.y, ridge=p.ridge, teacher_weights=(0.6,))[-1:],
     ),
-    Identity("on training data the weight is at most -1", "derived here", _training_weight, lambda _: np.ones(1)),
+    Identity(
+        "on training data the weight is at most -1",
+        "derived here",
+        _weight_on_training_data,
+        _weight_on_training_spectrum,
+        lambda p: 1e-8 + 1e4 * p.rounding,
+    ),
 )

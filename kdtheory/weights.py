@@ -13,9 +13,9 @@ import scipy.linalg
 import scipy.optimize
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, positive, targets, whole
-from kdtheory.filters import Polynomial
-from kdtheory.parabola import RiskCurve, difference
+from kdtheory.checks import Array, column_shape, outputs, positive, whole
+from kdtheory.distillation import held_out, power_predictions
+from kdtheory.parabola import RiskCurve
 from kdtheory.spectrum import Spectrum
 
 __all__ = ["IDENTIFIABLE", "IdentifiabilityWarning", "identifiability", "optimal_teacher_weight", "optimal_weights"]
@@ -41,9 +41,12 @@ def identifiability(on_labels: ArrayLike, on_teacher: ArrayLike) -> float:
     >>> identifiability([3.0, 4.0], [3.0, 3.5])
     0.1
     """
-    P, D, _, _ = difference(on_labels, on_teacher, np.asarray(on_labels), None)
+    P = outputs(on_labels, "on_labels")
+    Q = outputs(on_teacher, "on_teacher", length=len(P))
+    if Q.shape != P.shape:
+        raise ValueError(f"`on_teacher` must have the shape of `on_labels`, {P.shape}, got {Q.shape}.")
     size = np.linalg.norm(P)
-    return float(np.linalg.norm(D) / size) if size > 0 else float("inf")
+    return float(np.linalg.norm(Q - P) / size) if size > 0 else float("inf")
 
 
 def optimal_teacher_weight(
@@ -102,27 +105,12 @@ def optimal_teacher_weight(
     >>> optimal_teacher_weight(on_labels=[2.0, -2.0], on_teacher=[1.0, -1.0], targets=[1.5, -1.5])
     0.5
     """
+    curves = [RiskCurve.from_predictions(on_labels, on_teacher, targets, sample_weight)]
     if per_output:
-        P, D, y, _ = difference(on_labels, on_teacher, targets, sample_weight)
-        curves = [RiskCurve.from_predictions(P[:, j], P[:, j] + D[:, j], y[:, j], sample_weight) for j in range(P.shape[1])]
-    else:
-        curves = [RiskCurve.from_predictions(on_labels, on_teacher, targets, sample_weight)]
+        P, Q, y = (column_shape(np.asarray(value, dtype=np.float64)) for value in (on_labels, on_teacher, targets))
+        curves = [RiskCurve.from_predictions(P[:, j], Q[:, j], y[:, j], sample_weight) for j in range(y.shape[1])]
+    _warn(curves, "`targets`")
     weights = np.array([curve.optimal_weight for curve in curves])
-    weakest = min(curve.identifiability for curve in curves)
-    if weakest < IDENTIFIABLE:
-        warnings.warn(
-            f"`on_teacher` changes the student by {weakest:.2g} of its predictions' size (below {IDENTIFIABLE}): the "
-            "optimal teacher weight is not well identified, and little is gained by it; use a more regularised teacher.",
-            IdentifiabilityWarning,
-            stacklevel=2,
-        )
-    if (weights <= -1).any():
-        warnings.warn(
-            f"The optimal teacher weight is {weights.min():.3g}; training data always gives -1 or less, so make sure that "
-            "`targets` are held out.",
-            UserWarning,
-            stacklevel=2,
-        )
     return weights if per_output else float(weights[0])
 
 
@@ -156,9 +144,9 @@ def optimal_weights(
         * "greedy": each round takes the weight that is best for that round given its teacher (the papers' algorithm).
           Never worse than no distillation, but **not monotone**: a later round may be worse than an earlier one, so
           keep the best round, not the last.
-        * "joint": the best of all schedules for the last round. By :math:`\hat y_T = \sum_i c_i A^i y` with
-          :math:`\sum_i c_i = 1` it is a least-squares problem in c, solved by QR, and turned back into weights. Monotone
-          in T. Weights may be large: nearly parallel directions are cut at the precision of the data.
+        * "joint": the best of all schedules for the last round. The prediction is linear in the products
+          :math:`w_T,\, w_T w_{T-1}, \dots`, so it is a least-squares problem, solved by QR. Monotone in T. Weights may be
+          large: directions that are parallel to the leading ones at the precision of the data are cut.
         * "simplex": the best schedule with all weights in [0, 1], by non-negative least squares. Monotone in T.
 
     Returns
@@ -168,7 +156,12 @@ def optimal_weights(
     Raises
     ------
     ValueError
-        If the validation set is the training set, on which tuning is meaningless.
+        If the validation set is the training set, on which tuning is meaningless, or if no weight changes anything.
+
+    Warns
+    -----
+    IdentifiabilityWarning, UserWarning
+        About the weight of one round, as in `optimal_teacher_weight`.
 
     References
     ----------
@@ -178,71 +171,88 @@ def optimal_weights(
     --------
     >>> from kdtheory import Spectrum, kernels
     >>> x = np.linspace(0.0, 1.0, 8)[:, None]
-    >>> s = Spectrum.from_gram(kernels.rbf(x, gamma=10.0))
-    >>> y, x_val = np.sin(6 * x[:, 0]) + [0.3, -0.3] * 4, x[:-1] + 0.07
-    >>> cross, y_val = kernels.rbf(x_val, x, gamma=10.0), np.sin(6 * x_val[:, 0])
-    >>> for ridge in (0.01, 0.1):  # an under-regularised teacher is worth imitating, an over-regularised one is not
+    >>> s = Spectrum.from_gram(kernels.rbf(x, gamma=30.0))
+    >>> y, x_val = np.sin(6 * x[:, 0]) + [1.0, -1.0] * 4, x[:-1] + 0.07
+    >>> cross, y_val = kernels.rbf(x_val, x, gamma=30.0), np.sin(6 * x_val[:, 0])
+    >>> for ridge in (0.1, 0.4):  # the teacher is worth imitating where more ridge would help
     ...     print(optimal_weights(s, y, cross, y_val, ridge=ridge, rounds=1).round(3))
-    [0.426]
-    [-1.09]
+    [1.086]
+    [-0.937]
     """
     if method not in ("greedy", "joint", "simplex"):
         raise ValueError(f'`method` must be "greedy", "joint" or "simplex", got {method!r}.')
     ridge, T = positive(ridge, "ridge"), whole(rounds, "rounds", least=1)
-    labels = column_shape(targets(y, "y", length=spectrum.n))
-    new = matrix(cross, "cross", shape=(None, spectrum.n))
-    wanted = column_shape(targets(y_val, "y_val", length=len(new)))
-    if wanted.shape[1] != labels.shape[1]:
-        raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
-    basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
+    labels, new, wanted = held_out(spectrum, y, cross, y_val)
+    d, z, basis = spectrum.eigenvalues, spectrum.project(labels), new @ spectrum.eigenvectors
     _refuse_training_set(spectrum, basis, labels, wanted)
-    d = spectrum.eigenvalues
+    residual = (ridge / (d + ridge))[:, None]
+    on_labels = power_predictions(basis, z, d, ridge, 1)[:, 0]
+    steps = power_predictions(basis, residual * z, d, ridge, T)
+    if not np.any(steps):
+        raise ValueError(
+            "`y` must be moved by distillation: teacher and labels train the same student, every weight is optimal."
+        )
+    shape = wanted.shape
+    on_teacher = on_labels - steps[:, 0]
+    _warn([RiskCurve.from_predictions(on_labels.reshape(shape), on_teacher.reshape(shape), wanted)], "`cross` and `y_val`")
     if method == "greedy":
-        return _greedy(basis, z, wanted, d, ridge, T)
-    powers = (d / (d + ridge))[:, None] ** np.arange(T + 1) / (d + ridge)[:, None]
-    columns = (basis @ np.einsum("rj,rp->rpj", powers, z).reshape(len(d), -1)).reshape(-1, T + 1)
-    coefficients = (_joint if method == "joint" else _simplex)(columns, wanted.ravel())
-    weights = np.array(Polynomial(ridge, tuple(coefficients.tolist())).teacher_weights())
-    return np.clip(weights, 0.0, 1.0) if method == "simplex" else weights
+        return _greedy(on_labels, steps, wanted.ravel())
+    if method == "joint":
+        return _joint(on_labels, steps, wanted.ravel())
+    return _simplex(power_predictions(basis, z, d, ridge, T + 1), wanted.ravel())
 
 
-def _greedy(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, T: int) -> Array:
-    dual = (1.0 / (d + ridge))[:, None]
-    on_labels = basis @ (dual * z)
-    fit = d / (d + ridge)
-    weights = []
-    for _ in range(T):
-        on_teacher = basis @ (dual * (fit[:, None] * z))
-        change = on_teacher - on_labels
-        square = float(np.sum(change**2))
-        if not square > 0:
-            raise ValueError(
-                "`y` must be moved by distillation: teacher and labels train the same student, every weight is optimal."
-            )
-        weight = float(np.sum((wanted - on_labels) * change)) / square
-        weights.append(weight)
-        fit = d / (d + ridge) * ((1 - weight) + weight * fit)
+def _warn(curves: list[RiskCurve], held_out_names: str) -> None:
+    """Say so where the weight of one round means little, or looks as if it was tuned on training data."""
+    weakest, weight = min(curve.identifiability for curve in curves), min(curve.optimal_weight for curve in curves)
+    if weakest < IDENTIFIABLE:
+        warnings.warn(
+            f"The teacher changes the student by {weakest:.2g} of its predictions' size (below {IDENTIFIABLE}): the optimal "
+            "teacher weight is not well identified, and little is gained by it; use a more regularised teacher.",
+            IdentifiabilityWarning,
+            stacklevel=3,
+        )
+    if weight <= -1:
+        warnings.warn(
+            f"The optimal teacher weight of one round is {weight:.3g}; training data always gives -1 or less, so make sure "
+            f"that {held_out_names} are held out.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+# With u = 1 - A, the last round predicts  on_labels - sum_j p_j k (K + ridge I)^-1 u A^j y:  `steps` are these vectors, and
+# p_j = w_T w_(T-1) ... w_(T-j) the products of the last weights. No difference of nearly equal predictions is ever taken.
+
+
+def _greedy(on_labels: Array, steps: Array, wanted: Array) -> Array:
+    """The vertex of each round's parabola in turn; `products` are those of the teacher, beginning with an empty one."""
+    weights: list[float] = []
+    products = np.ones(1)
+    for _ in range(steps.shape[1]):
+        change = -steps[:, : len(products)] @ products
+        weights.append(float((wanted - on_labels) @ change / (change @ change)))
+        products = np.concatenate(([1.0], weights[-1] * products))
     return np.array(weights)
 
 
-def _joint(columns: Array, wanted: Array) -> Array:
-    """Least squares with coefficients summing to one: free steps from the first column towards the others."""
-    steps = columns[:, 1:] - columns[:, :1]
+def _joint(on_labels: Array, steps: Array, wanted: Array) -> Array:
+    """Least squares in the products p_j, which are free; directions below the precision of the leading ones are cut."""
     size = np.linalg.norm(steps, axis=0)
     size[size == 0] = 1.0
-    Q, R, pivots = scipy.linalg.qr(steps / size, mode="economic", pivoting=True)
+    Q, R = scipy.linalg.qr(steps / size, mode="economic")
     strength = np.abs(np.diag(R))
-    kept = int(np.sum(strength > 1e-12 * strength[0])) if strength[0] > 0 else 0
-    free = np.zeros(columns.shape[1] - 1)
-    free[pivots[:kept]] = scipy.linalg.solve_triangular(R[:kept, :kept], Q[:, :kept].T @ (wanted - columns[:, 0]))
-    free /= size
-    return np.concatenate(([1.0 - free.sum()], free))
+    weak = np.flatnonzero(strength <= 1e-12 * strength[0])
+    kept = int(weak[0]) if len(weak) else len(strength)
+    products = np.zeros(steps.shape[1])
+    products[:kept] = scipy.linalg.solve_triangular(R[:kept, :kept], Q[:, :kept].T @ (on_labels - wanted)) / size[:kept]
+    return _schedule(products)
 
 
 def _simplex(columns: Array, wanted: Array) -> Array:
-    """Least squares over the simplex, as non-negative least squares without a constraint.
+    """Least squares over the simplex of coefficients of A^j, as non-negative least squares without a constraint.
 
-    With B = columns - targets it is min |B c|. In min |B x|^2 + (1 - sum x)^2 over x >= 0 the best multiple of c has
+    With B = columns - wanted it is min |B c|. In min |B x|^2 + (1 - sum x)^2 over x >= 0 the best multiple of c has
     value |B c|^2 / (1 + |B c|^2), which grows with |B c|: both problems choose the same direction.
     """
     B = columns - wanted[:, None]
@@ -250,11 +260,19 @@ def _simplex(columns: Array, wanted: Array) -> Array:
     stacked = np.vstack([B / scale if scale > 0 else B, np.ones(B.shape[1])])
     R = scipy.linalg.qr(np.column_stack([stacked, np.append(np.zeros(len(B)), 1.0)]), mode="r")[0]
     x, _ = scipy.optimize.nnls(R[:, :-1], R[:, -1])
-    return np.asarray(x / x.sum())
+    tails = np.cumsum(x[::-1])[::-1]
+    return np.clip(_schedule(tails[1:] / tails[0]), 0.0, 1.0)
+
+
+def _schedule(products: Array) -> Array:
+    """Weights from the products of the last of them: w_(T-j) = p_j / p_(j-1), zero once a product is zero."""
+    before = np.concatenate(([1.0], products[:-1]))
+    weights = np.divide(products, before, out=np.zeros_like(products), where=before != 0)
+    return weights[::-1]
 
 
 def _refuse_training_set(spectrum: Spectrum, basis: Array, labels: Array, wanted: Array) -> None:
-    """Training rows of the cross matrix are U d, and their targets are the labels themselves."""
+    """Training rows of the cross matrix are U d, and their validation values the labels themselves."""
     if wanted.shape == labels.shape and np.array_equal(wanted, labels):
         gap = np.abs(basis - spectrum.eigenvectors * spectrum.eigenvalues).max()
         if gap <= 1e-6 * spectrum.eigenvalues[0]:

@@ -5,7 +5,8 @@ import pytest
 
 from kdtheory import kernels, rounds, verify
 from kdtheory.__main__ import main
-from kdtheory.problem import Problem, read
+from kdtheory.problem import Problem
+from kdtheory.tables import read
 
 RNG = np.random.default_rng(0)
 
@@ -124,6 +125,7 @@ def test_bad_csv_gets_one_sentence(tmp_path, capsys, name):
 
 def test_bad_files_and_options(tmp_path, capsys):
     np.savez(tmp_path / "other.npz", A=np.ones(3))
+    np.savez(tmp_path / "scalar.npz", X=np.float64(3.0), y=np.ones(3))
     (tmp_path / "broken.npz").write_bytes(b"not an archive")
     (tmp_path / "good.csv").write_text("1,2\n3,4\n5,7\n6,8\n9,1\n")
     for arguments, sentence in [
@@ -138,6 +140,11 @@ def test_bad_files_and_options(tmp_path, capsys):
         (["--ridge", "-1"], "`ridge` must be positive and finite, got -1.0."),
         (["--gamma", "0"], "`gamma` must be positive and finite, got 0.0."),
         (["--kernel", "ntk", "--depth", "-1"], "`depth` must be a whole number"),
+        (["--max-points", "-3"], "`max_points` must be a whole number of at least 4, got -3."),
+        (["--seed", "-1"], "`seed` must be a whole number of at least 0, got -1."),
+        (["--target", "2"], "`target` must come with `data`"),
+        (["--data", str(tmp_path / "scalar.npz")], "`X` must be two-dimensional, got shape ()."),
+        (["--data", str(tmp_path / "scalar.npz"), "--target", "2"], "`target` must name a column of a .csv file"),
     ]:
         assert main(["verify", *arguments]) == 2
         assert sentence in capsys.readouterr().err

@@ -11,6 +11,9 @@ import kdtheory as kd
 from tests.brute import chain, gram_from
 
 RNG = np.random.default_rng(0)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The optimal teacher weight of one round", "ignore::kdtheory.IdentifiabilityWarning"
+)
 
 
 def problem(seed, outputs=2):

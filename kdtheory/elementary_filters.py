@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import Polynomial as Poly
 from numpy.typing import ArrayLike
 from scipy.special import exprel
 
@@ -111,39 +112,31 @@ class Polynomial:
     coefficients: Sequence[float]
 
     def __post_init__(self) -> None:
-        positive(self.ridge, "ridge")
+        object.__setattr__(self, "ridge", positive(self.ridge, "ridge"))
         c = schedule(self.coefficients, "coefficients")
         object.__setattr__(self, "coefficients", tuple(c.tolist()))
         if abs(c.sum() - 1.0) > 1e-9 * np.abs(c).sum():
             raise ValueError(f"`coefficients` must sum to one, got a sum of {c.sum():.12g}.")
 
-    def _bracket(self, d: Array) -> Array:
-        """c_1 + a (c_2 + a (c_3 + ...)) = fit / a."""
-        a = d / (d + self.ridge)
-        total = np.zeros_like(d)
-        for c in reversed(self.coefficients):
-            total = c + a * total
-        return np.asarray(total)
-
     def fit(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`\sum_i c_i a^i`."""
         d = nonnegative(eigenvalues)
-        return np.asarray(d / (d + self.ridge) * self._bracket(d))
+        a = d / (d + self.ridge)
+        return a * _horner(self.coefficients, a)
 
     def dual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`\sum_i c_i a^{i-1} / (d + \lambda)`."""
         d = nonnegative(eigenvalues)
-        return np.asarray(self._bracket(d) / (d + self.ridge))
+        return np.asarray(_horner(self.coefficients, d / (d + self.ridge)) / (d + self.ridge))
 
     def residual(self, eigenvalues: ArrayLike, /) -> Array:
-        r""":math:`(1 - a)\sum_{j \ge 0} a^j \sum_{i > j} c_i`, which is :math:`1 - \sum_i c_i a^i` divided out."""
+        r""":math:`u\,q(a)` with :math:`u = 1 - a`, :math:`q(a) = \sum_j a^j \sum_{i > j} c_i`, by powers of the smaller."""
         d = nonnegative(eigenvalues)
-        a = d / (d + self.ridge)
+        a, u = d / (d + self.ridge), 1.0 / (1.0 + d / self.ridge)
         tails = np.cumsum(self.coefficients[::-1])[::-1]
-        total = np.zeros_like(d)
-        for tail in tails[:0:-1]:
-            total = tail + a * total
-        return np.asarray((1.0 + a * total) / (1.0 + d / self.ridge))
+        tails[0] = 1.0
+        around_one = Poly(tails)(Poly([1.0, -1.0])).coef  # q(1 - u): where coefficients alternate, q(a) cancels near a = 1
+        return np.asarray(u * np.where(a < 0.5, _horner(tails, a), _horner(around_one, u)))
 
     def teacher_weights(self) -> tuple[float, ...]:
         """Schedule of the chain that is this polynomial, from round 1 to the last.
@@ -167,6 +160,14 @@ class Polynomial:
         return tuple(weights[::-1])
 
 
+def _horner(coefficients: ArrayLike, x: Array) -> Array:
+    """c_1 + x (c_2 + x (c_3 + ...))."""
+    total = np.zeros_like(x)
+    for c in reversed(np.asarray(coefficients)):
+        total = c + x * total
+    return np.asarray(total)
+
+
 @dataclass(frozen=True)
 class GradientFlow:
     r"""Gradient flow on the sum of squares from zero for a time t, :math:`\mathrm{fit}(d) = 1 - e^{-td}`.
@@ -188,7 +189,7 @@ class GradientFlow:
     time: float
 
     def __post_init__(self) -> None:
-        positive(self.time, "time", zero=True)
+        object.__setattr__(self, "time", positive(self.time, "time", zero=True))
 
     def fit(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`1 - e^{-td}`."""
