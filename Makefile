@@ -4,12 +4,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
-INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# the environment variables hold for the build backend too, which -c alone does not
+INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
+	$(RUN) -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find kdtheory paper_figs -name '*.py' -o -name '*.csv')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures test test-all lint bench clean
+.PHONY: help figures redraw test test-all lint bench clean
 
 help:
 	@echo "make figures   draw every figure into figures/ (PDF, PNG, CSV)"
@@ -22,15 +24,20 @@ help:
 figures: figures/.drawn
 	@echo "The figures are in $(CURDIR)/figures."
 
-figures/.drawn: $(VENV)/.figures $(SOURCES)
+# .drawn lists the files that were written; if one of them is gone, they are drawn again
+GONE := $(filter-out $(wildcard figures/*),$(shell cat figures/.drawn 2>/dev/null))
+
+figures/.drawn: $(VENV)/.figures $(SOURCES) $(if $(GONE),redraw)
 	$(RUN) -m paper_figs --out figures
-	@touch $@
+	@ls figures/*.pdf figures/*.png figures/*.csv > $@
 
 test: $(VENV)/.dev
 	$(RUN) -m pytest
 
 test-all: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=large $(RUN) -m pytest -m "slow or not slow"
+
+redraw:
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check

@@ -1,5 +1,5 @@
 """Figures of the papers, and what they cannot show: one file per figure, ``compute() -> table``, ``draw(table) -> Figure``.
 
 ``python -m paper_figs --list`` names them; ``python -m paper_figs NAME`` writes NAME.pdf, NAME.png and NAME.csv. A table is a
-dictionary of equally long columns, and exactly what the CSV holds: a figure can be redrawn from it.
+dictionary of equally long columns; the CSV holds it to the last digit.
 """

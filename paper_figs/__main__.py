@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import sys
 import time
@@ -39,8 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"paper_figs: NAME must be one of {', '.join(FIGURES)}, got {unknown[0]!r}.", file=sys.stderr)
         return 2
-    if options.out.exists() and not options.out.is_dir():
-        print(f"paper_figs: --out must be a folder, got the file {str(options.out)!r}.", file=sys.stderr)
+    blocked = next((path for path in (options.out, *options.out.parents) if path.exists() and not path.is_dir()), None)
+    if blocked is not None:
+        print(f"paper_figs: --out must be a folder, {str(blocked)!r} is a file.", file=sys.stderr)
+        return 2
+    if importlib.util.find_spec("matplotlib") is None or importlib.util.find_spec("sklearn") is None:
+        print("paper_figs: the figures need matplotlib and scikit-learn: pip install 'kdtheory[figures]'.", file=sys.stderr)
         return 2
     if options.list:
         for name in FIGURES:

@@ -49,7 +49,7 @@ def compute() -> Table:
 
 
 def draw(table: Table) -> Figure:
-    """Measurement as points, theory as lines, the asymptotic slope dashed."""
+    """Measurement as points, theory as lines, the asymptotic slope dotted."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.9))
     for weight, color in zip(np.unique(table["teacher_weight"]), OKABE_ITO, strict=False):
         line = where(table, teacher_weight=weight)

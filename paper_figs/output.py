@@ -34,4 +34,4 @@ def write(name: str, table: Table, figure: Figure, folder: Path) -> list[Path]:
 
 
 def _cells(values: list[object]) -> list[object]:
-    return [f"{value:.12g}" if isinstance(value, float) else value for value in values]
+    return [repr(value) if isinstance(value, float) else value for value in values]

@@ -65,13 +65,13 @@ class Toy:
         limit = kd.distillation.limit(self.spectrum, self.y, teacher_weight=teacher_weight, **how)
         return np.vstack([chain, limit])
 
-    def shrinkage(self, teacher_weight: float) -> NDArray[np.float64]:
+    def multipliers(self, teacher_weight: float) -> NDArray[np.float64]:
         """Diagonal of B, rounds 0 .. T and then the limit: (T + 2, 11)."""
         d = self.spectrum.eigenvalues
         chain = kd.Distilled.constant(ridge=self.ridge, teacher_weight=teacher_weight, rounds=self.rounds).every_round(d)
         return np.vstack([chain.fit, kd.Distilled.limit(ridge=self.ridge, teacher_weight=teacher_weight).fit(d)])
 
     @property
-    def round_labels(self) -> NDArray[np.float64]:
+    def round_numbers(self) -> NDArray[np.float64]:
         """0 .. T and infinity, for tables."""
         return np.append(np.arange(self.rounds + 1.0), np.inf)

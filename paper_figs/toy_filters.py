@@ -22,7 +22,7 @@ def compute() -> Table:
         [
             {"teacher_weight": w, "round": t, "index": index, "eigenvalue": TOY.spectrum.eigenvalues, "b": b}
             for w in TOY.teacher_weights
-            for t, b in zip(TOY.round_labels, TOY.shrinkage(w), strict=True)
+            for t, b in zip(TOY.round_numbers, TOY.multipliers(w), strict=True)
         ]
     )
 

@@ -21,7 +21,7 @@ def compute() -> Table:
         [
             {"teacher_weight": w, "round": t, "x": TOY.grid, "prediction": fit}
             for w in TOY.teacher_weights
-            for t, fit in zip(TOY.round_labels, TOY.fits(w), strict=True)
+            for t, fit in zip(TOY.round_numbers, TOY.fits(w), strict=True)
         ]
     )
 

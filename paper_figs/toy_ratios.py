@@ -20,7 +20,7 @@ def compute() -> Table:
     """Ratios of neighbouring multipliers, per teacher weight and round; infinite in the limit of weight 1."""
     rows = []
     for w in TOY.teacher_weights:
-        for t, b in zip(TOY.round_labels, TOY.shrinkage(w), strict=True):
+        for t, b in zip(TOY.round_numbers, TOY.multipliers(w), strict=True):
             ratio = np.full(len(b) - 1, np.inf) if not b.any() else b[:-1] / b[1:]
             rows.append({"teacher_weight": w, "round": t, "index": np.arange(1, len(b)), "ratio": ratio})
     return stack(rows)

@@ -92,7 +92,7 @@ def test_every_figure(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3 * len(FIGURES)
 
 
-def test_list_and_errors(tmp_path, capsys):
+def test_list_and_errors(tmp_path, capsys, monkeypatch):
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in FIGURES)
@@ -101,6 +101,11 @@ def test_list_and_errors(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["toy_fits", "--out", str(tmp_path / "file")]) == 2
     assert "--out must be a folder" in capsys.readouterr().err
+    assert main(["toy_fits", "--out", str(tmp_path / "file" / "below")]) == 2
+    assert "is a file" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["toy_fits", "--out", str(tmp_path)]) == 2
+    assert "pip install 'kdtheory[figures]'" in capsys.readouterr().err
 
 
 def test_a_failing_figure_stops_and_leaves_nothing_half_written(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """Filters against 50-digit arithmetic: fit, dual and residual, where the naive forms lose every digit."""
 
+import math
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -18,8 +20,7 @@ def exact_chain(d, ridges, weights):
     fit = mp.mpf(1)
     for ridge, weight in zip(ridges, (0.0, *weights), strict=True):
         lam, w = mp.mpf(float(ridge)), mp.mpf(float(weight))
-        teacher = fit
-        dual = ((1 - w) + w * teacher) / (d + lam) if ridge is not ridges[0] or teacher != 1 else 1 / (d + lam)
+        dual = ((1 - w) + w * fit) / (d + lam)
         fit = d * dual
     return fit, dual, 1 - fit
 
@@ -109,10 +110,10 @@ def test_naive_residual_loses_every_digit_and_ours_does_not():
 def test_every_round_is_the_recursion(weights, ridge, d):
     d = np.array(d)
     got = kd.Distilled(ridge, weights).every_round(d)
-    a, fit = d / (d + ridge), np.ones_like(d)
+    fit = np.ones_like(d)
     growth = 1.0
     for t, weight in enumerate([0.0, *weights]):
-        dual = ((1 - weight) + weight * fit if t else fit) / (d + ridge)
+        dual = ((1 - weight) + weight * fit) / (d + ridge)
         fit = d * dual
         growth = max(growth, growth * abs(weight) + abs(1 - weight))
         np.testing.assert_allclose(got.dual[t] * (d + ridge), dual * (d + ridge), rtol=0, atol=1e-13 * growth)
@@ -120,7 +121,6 @@ def test_every_round_is_the_recursion(weights, ridge, d):
         np.testing.assert_allclose(got.residual[t], 1 - fit, rtol=0, atol=1e-13 * growth)
     np.testing.assert_allclose(kd.Distilled(ridge, weights).fit(d), got.fit[-1], rtol=0, atol=1e-13 * growth)
     np.testing.assert_allclose(kd.Distilled(ridge, weights).dual(d), got.dual[-1], rtol=0, atol=1e-13 * growth / ridge)
-    assert (a <= 1).all()
 
 
 @given(st.lists(st.floats(0.05, 0.95), min_size=1, max_size=6))
@@ -190,3 +190,16 @@ def test_polynomial_residual_does_not_cancel():
             a = mp.mpf(d) / (mp.mpf(d) + 2)
             exact = 1 - (mp.mpf(0.5) * a + mp.mpf(0.25) * a**2 + mp.mpf(0.25) * a**3)
             assert abs(kd.Polynomial(2.0, (0.5, 0.25, 0.25)).residual(d) / exact - 1) < 1e-14
+
+
+@pytest.mark.parametrize("boosts", [1, 2, 5])
+def test_boosting_residual_is_a_power_to_the_last_digit(boosts):
+    """1 - (1 - a)^(m + 1) has alternating coefficients; its residual u^(m + 1) must survive where a is close to one."""
+    polynomial = kd.Polynomial(1.0, [-((-1) ** i) * math.comb(boosts + 1, i) for i in range(1, boosts + 2)])
+    expected = [-(boosts - j) / (j + 1) for j in range(boosts)][::-1]  # L2 boosting as teacher weights
+    np.testing.assert_allclose(polynomial.teacher_weights(), expected, rtol=1e-12)
+    with mp.workdps(DIGITS):
+        for d in RATIOS:
+            power = (1 / (1 + mp.mpf(float(d)))) ** (boosts + 1)
+            assert abs(polynomial.residual(d) / power - 1) < 1e-12
+            assert abs(polynomial.fit(d) / (1 - power) - 1) < 1e-12
