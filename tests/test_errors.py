@@ -153,6 +153,27 @@ CASES = {
         "every weight is optimal",
     ),
     "signal_new": (lambda: kd.RiskCurve.from_smoothers(CROSS, 2 * CROSS, Y, noise_variance=1), "`signal_new` must be given"),
+    "signal_new outputs": (
+        lambda: kd.RiskCurve.from_smoothers(CROSS, 2 * CROSS, np.ones((3, 2)), noise_variance=1, signal_new=[1, 1]),
+        "`signal_new` must have 2 outputs like `signal`, got 1.",
+    ),
+    "n_effective": (
+        lambda: kd.gcv_grid(EYE, Y, **GRID, n_effective=1.0),
+        "`n_effective` must exceed the smoother's degrees of freedom",
+    ),
+    "network overflow": (
+        lambda: kd.kernels.ntk(np.eye(2), depth=500, weight_variance=100.0),
+        "`weight_variance` makes the network's",
+    ),
+    "kernel name": (
+        lambda: kd.kernels.named("sigmoid"),
+        "`kernel` must be one of laplace, linear, nngp, ntk, polynomial, rbf, got",
+    ),
+    "identifiability": (lambda: kd.identifiability(Y, Y[:2]), "`on_teacher` must have 3 rows"),
+    "identifiability shape": (
+        lambda: kd.identifiability(Y, Y[:, None]),
+        "`on_teacher` must have the shape of `on_labels`, (3,)",
+    ),
     "noise_variance": (lambda: kd.sure(EYE, Y, noise_variance=-1.0, **GOOD), "`noise_variance` must be zero or positive"),
     "number wanted": (
         lambda: kd.Distilled.limit(ridge=[0.1, 0.2], teacher_weight=0.5),

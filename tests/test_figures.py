@@ -8,8 +8,20 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from paper_figs import digits_panels, limit_distance, output, ratio_peak, toy_filters, toy_fits, toy_losses, toy_ratios
+import kdtheory as kd
+from paper_figs import (
+    digits_panels,
+    digits_tuning,
+    limit_distance,
+    output,
+    ratio_peak,
+    toy_filters,
+    toy_fits,
+    toy_losses,
+    toy_ratios,
+)
 from paper_figs.__main__ import FIGURES, main
+from paper_figs.digits import Split
 from paper_figs.style import stack, where
 
 mpl.use("agg")
@@ -64,6 +76,9 @@ def test_ratio_peak_obeys_its_criterion_and_bounds():
 def test_limit_distance_measurement_meets_theory():
     table = limit_distance.compute()
     assert (np.abs(table["measured"] - table["exact"]) < 1e-13 + 1e-9 * table["exact"]).all()
+    for weight in limit_distance.WEIGHTS:
+        tail = where(table, teacher_weight=weight)["exact"][-2:]
+        assert abs(tail[1] / tail[0] - where(table, teacher_weight=weight)["rate"][0]) < 0.01
 
 
 def test_fits_include_the_limit():
@@ -84,6 +99,40 @@ def test_closed_form_optima_agree_with_the_grid_on_digits(monkeypatch):
         parabola = np.polyfit(first["teacher_weight"], first[column], 2)
         assert abs(-parabola[1] / (2 * parabola[0]) - first[optimum][0]) < 1e-6
     assert digits_panels.draw(table, "two rounds").axes
+
+
+def test_label_noise_flips_its_share_to_other_classes():
+    split = Split.draw("rbf", 0)
+    some, _ = split.noisy(0.2)
+    more, _ = split.noisy(0.4)
+    flipped = (some != split.labels).any(axis=1)
+    assert abs(flipped.mean() - 0.2) < 0.04
+    assert ((more != split.labels).any(axis=1) | ~flipped).all()  # the same labels and more
+    assert (some.sum(axis=1) == 1).all()
+    assert (
+        some[more.argmax(axis=1) == split.labels.argmax(axis=1)]
+        == split.labels[more.argmax(axis=1) == split.labels.argmax(axis=1)]
+    ).all()
+    assert len(split.labels) + len(split.labels_validation) + len(split.labels_test) == 1797
+
+
+def test_tuned_weights_belong_to_their_data(monkeypatch):
+    split = Split.draw("rbf", 1)
+    labels, _ = split.noisy(0.2)
+    _, by_loo, by_validation = digits_tuning._weights(split, labels, 0.3)
+    losses = [
+        kd.loo_grid(split.spectrum, labels, ridges=[0.3], teacher_weights=[by_loo + h], rounds=1)[0, 0, 1]
+        for h in (-0.01, 0, 0.01)
+    ]
+    assert losses[1] == min(losses)
+    how = {"ridges": [0.3], "rounds": 1}
+    losses = [
+        kd.risk_grid(
+            split.spectrum, labels, split.cross_validation, split.labels_validation, teacher_weights=[by_validation + h], **how
+        )[0, 0, 1]
+        for h in (-0.01, 0, 0.01)
+    ]
+    assert losses[1] == min(losses)
 
 
 @pytest.mark.slow

@@ -56,6 +56,8 @@ def test_curve_from_smoothers_is_the_mean_over_noise():
     )
     assert abs(two.minimum - curve.minimum) < 1e-14
     assert abs(two.optimal_weight - curve.optimal_weight) < 1e-12
+    moved, size = np.mean(np.sum(((G - H) @ Y) ** 2, axis=0)), np.mean(np.sum((H @ Y) ** 2, axis=0))
+    assert abs(curve.identifiability - np.sqrt(moved / size)) < 0.01 * curve.identifiability
 
 
 def test_smoothers_agree_with_bias_and_variance():
@@ -93,6 +95,9 @@ def test_bias_variance_and_sure_by_monte_carlo(rank):
     losses = np.mean((fits - f[:, None]) ** 2, axis=1)
     assert (np.abs(losses.mean(axis=1) - bias - spread) < 5 * losses.std(axis=1) / 200).all()
     np.testing.assert_allclose(bias, np.mean((fits.mean(axis=2) - f) ** 2, axis=1), rtol=0.05, atol=0.002)
+    two = kd.bias_variance(s, np.stack([f, 2 * f], axis=1), noise_variance=variance, ridge=0.5, teacher_weights=weights)
+    np.testing.assert_allclose(two.bias, 2.5 * bias, rtol=1e-12)
+    np.testing.assert_allclose(two.variance, spread, rtol=1e-12)
     estimates = np.stack([kd.sure(s, y, noise_variance=variance, ridge=0.5, teacher_weights=weights) for y in Y.T[:4000]])
     gap = estimates - losses.T[:4000]
     assert (np.abs(gap.mean(axis=0)) < 5 * gap.std(axis=0) / np.sqrt(4000)).all()
@@ -107,8 +112,9 @@ def test_gcv_is_its_definition(outputs):
     expected = loss / (1 - np.trace(H, axis1=1, axis2=2) / 10) ** 2
     for s in (kd.Spectrum.from_features(Phi), kd.Spectrum.from_gram(K)):
         np.testing.assert_allclose(kd.gcv(s, y, ridge=0.2, teacher_weights=weights), expected, rtol=1e-10)
-    grid = kd.gcv_grid(kd.Spectrum.from_gram(K), y, ridges=[0.2, 1.0], teacher_weights=[0.6, 0.1], rounds=2)
-    np.testing.assert_allclose(
-        grid[0, 0], kd.gcv(kd.Spectrum.from_gram(K), y, ridge=0.2, teacher_weights=[0.6, 0.6]), rtol=1e-12
-    )
+    s = kd.Spectrum.from_gram(K)
+    grid = kd.gcv_grid(s, y, ridges=[1.0, 0.2], teacher_weights=[0.1, 0.6], rounds=2)
     assert grid.shape == (2, 2, 3)
+    np.testing.assert_allclose(grid[1, 1, :2], expected[:2], rtol=1e-10)
+    estimate = kd.sure(s, y, noise_variance=0.7, ridge=0.2, teacher_weights=weights)
+    np.testing.assert_allclose(estimate, loss + 2 * 0.7 * np.trace(H, axis1=1, axis2=2) / 10 - 0.7, rtol=1e-10)

@@ -57,6 +57,10 @@ def test_effective_dimension_and_alignment_are_their_definitions():
     assert abs(s.effective_dimension(0.5) - np.trace(K @ np.linalg.inv(K + 0.5 * np.eye(3)))) < 1e-12
     assert abs(s.effective_dimension(kd.Ridge(0.5)) - s.effective_dimension(0.5)) < 1e-15
     assert abs(s.alignment(y) - np.sum(K * np.outer(y, y)) / (np.linalg.norm(K) * (y @ y))) < 1e-14
+    assert s.effective_dimension(np.float32(0.5)) == s.effective_dimension(1 / 2)
+    Y = RNG.normal(size=(3, 2))
+    each = [np.sum(K * np.outer(column, column)) / (np.linalg.norm(K) * (column @ column)) for column in Y.T]
+    np.testing.assert_allclose(s.alignment(Y), each, rtol=1e-13)
     with pytest.raises(ValueError, match="`y` must not be zero"):
         s.alignment([0.0, 0.0, 0.0])
     with pytest.raises(ValueError, match="other than zero"):

@@ -110,11 +110,38 @@ def test_on_training_data_the_weight_is_minus_one_or_less():
             kd.optimal_weights(kd.Spectrum.from_gram(K), y, K, y, ridge=0.3, rounds=1)
 
 
+@pytest.mark.parametrize("method", ["greedy", "joint", "simplex"])
+def test_every_method_warns_where_the_weight_means_little(method):
+    K, cross, y, y_val = problem(0)
+    s, how = kd.Spectrum.from_gram(K), {"rounds": 2, "method": method}
+    with pytest.warns(kd.IdentifiabilityWarning, match="not well identified"):
+        kd.optimal_weights(s, y, cross, y_val, ridge=1e-9, **how)
+    with pytest.warns(UserWarning, match="`cross` and `y_val` are held out"):
+        kd.optimal_weights(s, y[::-1], K[::-1], y, ridge=0.3, **how)  # the training set in another order
+
+
+def test_joint_weights_survive_parallel_directions_and_few_points():
+    K, cross, y, y_val = problem(1, outputs=1)
+    s = kd.Spectrum.from_gram(K)
+    for ridge in (1e-6, 1e-2, 1e3):
+        for rows in (2, 9):
+            for rounds in (1, 3, 8):
+                w = kd.optimal_weights(s, y, cross[:rows], y_val[:rows], ridge=ridge, rounds=rounds, method="joint")
+                assert w.shape == (rounds,)
+                assert np.isfinite(w).all()
+                fits = kd.rounds(s, y, ridge=ridge, teacher_weights=w, cross=cross[:rows])[-1]
+                none = kd.rounds(s, y, ridge=ridge, teacher_weights=[], cross=cross[:rows])[0]
+                assert np.mean((fits - y_val[:rows]) ** 2) <= np.mean((none - y_val[:rows]) ** 2) * (1 + 1e-6)
+
+
 def test_identifiability_is_reported_and_warned_about():
     P = np.array([1.0, 2.0, -1.0])
     assert abs(kd.identifiability(P, 0.9 * P) - 0.1) < 1e-12
     with pytest.warns(kd.IdentifiabilityWarning, match=r"by 0\.1 of its predictions' size"):
         kd.optimal_teacher_weight(P, 0.9 * P, 0.95 * P)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", kd.IdentifiabilityWarning)
+        kd.optimal_teacher_weight(P, 0.8 * P, 0.9 * P)  # 0.2 is enough
     with pytest.raises(ValueError, match="every weight is optimal"):
         kd.optimal_teacher_weight(P, P, P)
     assert kd.identifiability([0.0, 0.0], [1.0, 0.0]) == np.inf
