@@ -23,6 +23,8 @@ __all__ = [
     "numeric",
     "outputs",
     "positive",
+    "require_symmetric",
+    "rounding_of",
     "rows",
     "schedule",
     "whole",
@@ -142,3 +144,25 @@ def number(value: Any, name: str) -> float:
     if array.size != 1:
         raise ValueError(f"`{name}` must be one number, got an array of shape {array.shape}.")
     return float(array.ravel()[0])
+
+
+def rounding_of(value: ArrayLike, name: str) -> float:
+    """Unit roundoff of the numbers as they came in: float32 input carries float32 errors."""
+    dtype = numeric(value, name).dtype
+    return float(np.finfo(dtype).eps if dtype.kind == "f" else np.finfo(np.float64).eps)
+
+
+def require_symmetric(K: Array, name: str, tolerance: float) -> None:
+    """Refuse a matrix that is not square, or not symmetric up to `tolerance` times its largest entry."""
+    n, m = K.shape
+    if n != m:
+        raise ValueError(f"`{name}` must be square, got shape {K.shape}; for new points use `cross`.")
+    scale = float(np.abs(K).max())
+    for start in range(0, n, 512):  # by blocks of rows: no second n × n array
+        gap = np.abs(K[start : start + 512] - K[:, start : start + 512].T)
+        if gap.max() > tolerance * scale:
+            i, j = np.unravel_index(int(gap.argmax()), gap.shape)
+            raise ValueError(
+                f"`{name}` must be symmetric, got entries [{start + i}, {j}] and [{j}, {start + i}] that differ "
+                f"by {gap[i, j]:.3g}; if that is rounding, pass ({name} + {name}.T) / 2."
+            )

@@ -83,7 +83,30 @@ def rounds(
 
 
 def predict(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
-    """Predictions of the last round at new points; arguments as in `rounds`, result (m,) or (m, p)."""
+    r"""Predictions of the last round at new points, :math:`k\,U\,\mathrm{dual}(d)\,U^\top y` of the filter `Distilled`.
+
+    Parameters
+    ----------
+    spectrum, y, cross, ridge, teacher_weights
+        As in `rounds`; `cross` (m, n) is needed.
+
+    Returns
+    -------
+    (m,) or (m, p) array
+
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `rounds`.
+
+    Examples
+    --------
+    >>> from kdtheory import Spectrum
+    >>> s, y = Spectrum.from_gram([[2.0, 1.0], [1.0, 2.0]]), [1.0, -1.0]
+    >>> last = predict(s, y, [[2.0, 1.0]], ridge=1.0, teacher_weights=[1.0, 1.0])  # the first training point
+    >>> bool(np.allclose(last, (1 / (1 + 1)) ** 3))  # pure distillation is a power of d / (d + ridge), here d = 1
+    True
+    """
     return spectrum.predict(Distilled(ridge, teacher_weights), y, cross)
 
 
@@ -108,6 +131,10 @@ def limit(spectrum: Spectrum, y: ArrayLike, *, ridge: float, teacher_weight: flo
     ------
     ValueError
         If the chain diverges; the message gives the interval.
+
+    References
+    ----------
+    Borup & Andersen (2021), arXiv:2102.13088.
 
     Examples
     --------
@@ -163,13 +190,23 @@ def risk_grid(
     (L, A, T + 1) array
         Mean squared error over validation points and outputs; round 0 does not depend on the weight.
 
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a grid is empty, a ridge is not positive or a value is not finite.
+    OverflowError
+        If a chain grows beyond floating point.
+
     Examples
     --------
+    Enough rounds at weight 0.75 are one ridge four times as large:
+
     >>> from kdtheory import Spectrum
-    >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
-    >>> risk_grid(s, [1.0, 0.0], [[1.0, 0.0]], [0.5], ridges=[1.0], teacher_weights=[0.0, 1.0], rounds=1)
-    array([[[0.    , 0.    ],
-            [0.    , 0.0625]]])
+    >>> s = Spectrum.from_gram([[1.0, 0.2], [0.2, 1.0]])
+    >>> how = {"ridges": [0.1, 0.4], "teacher_weights": [0.75], "rounds": 99}
+    >>> grid = risk_grid(s, [1.0, 0.0], [[0.9, 0.3]], [0.5], **how)
+    >>> bool(np.isclose(grid[0, 0, 99], grid[1, 0, 0]))
+    True
     """
     if method not in ("auto", "basis", "direct"):
         raise ValueError(f'`method` must be "auto", "basis" or "direct", got {method!r}.')

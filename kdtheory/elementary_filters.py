@@ -48,6 +48,10 @@ class Ridge:
     ValueError
         If `ridge` lies in [-largest_eigenvalue, 0], where K + ridge·I is singular or indefinite.
 
+    References
+    ----------
+    Saunders, Gammerman & Vovk (1998), Ridge regression learning algorithm in dual variables.
+
     Examples
     --------
     >>> float(Ridge(0.5).fit(1.5)), float(Ridge(0.5).residual(1.5))
@@ -179,6 +183,15 @@ class GradientFlow:
     ----------
     time : float
         Zero or positive.
+
+    Raises
+    ------
+    ValueError
+        If the time is negative or not finite.
+
+    References
+    ----------
+    Jacot, Gabriel & Hongler (2018), arXiv:1806.07572 (least-squares dynamics in the eigenbasis).
 
     Examples
     --------

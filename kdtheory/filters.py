@@ -80,7 +80,27 @@ class Distilled:
 
     @classmethod
     def constant(cls, *, ridge: float, teacher_weight: float, rounds: int) -> Distilled:
-        """Chain with the same teacher weight in each of `rounds` rounds."""
+        r"""Chain with the same teacher weight in each of T = `rounds` rounds.
+
+        With :math:`r = wd/(d + \lambda)`, :math:`\mathrm{residual}(d) = \frac{\lambda}{d + \lambda}\,(1 + r + \dots + r^T)`.
+
+        Parameters
+        ----------
+        ridge, teacher_weight : float
+        rounds : int
+            Zero or more.
+
+        Raises
+        ------
+        ValueError
+            If `ridge` is not positive, `teacher_weight` not finite or `rounds` not a whole number.
+
+        Examples
+        --------
+        >>> chain = Distilled.constant(ridge=1.0, teacher_weight=0.5, rounds=2)
+        >>> float(chain.residual(1.0)) == 0.5 * (1 + 0.25 + 0.25**2)
+        True
+        """
         return cls(ridge, (finite(teacher_weight, "teacher_weight"),) * whole(rounds, "rounds"))
 
     @staticmethod
@@ -146,7 +166,20 @@ class Distilled:
         return np.broadcast_to(np.asarray(self.ridge, dtype=np.float64), (self.rounds + 1,))
 
     def every_round(self, eigenvalues: ArrayLike, /) -> Chain:
-        """fit, dual and residual of rounds 0 .. T, each with one leading axis of length T + 1."""
+        """fit, dual and residual of rounds 0 .. T, each (T + 1, ...eigenvalues).
+
+        Raises
+        ------
+        OverflowError
+            If the chain grows beyond floating point.
+
+        Examples
+        --------
+        Pure distillation multiplies by the shrinkage once more in every round:
+
+        >>> Distilled(1.0, [1.0, 1.0]).every_round(1.0).fit.tolist()
+        [0.5, 0.25, 0.125]
+        """
         return chain(nonnegative(eigenvalues), self.ridges, self.weights)
 
     def _last(self, eigenvalues: ArrayLike) -> Chain:
@@ -168,6 +201,16 @@ class Distilled:
         r"""The same filter as a polynomial in the shrinkage (one ridge only).
 
         The coefficient of :math:`a^{i+1}` is :math:`(1 - w_{T-i}) \prod_{j=T-i+1}^{T} w_j` with :math:`w_0 := 0`.
+
+        Raises
+        ------
+        ValueError
+            If the rounds have different ridges.
+
+        Examples
+        --------
+        >>> Distilled(1.0, [0.5, 0.5]).polynomial().coefficients
+        (0.5, 0.25, 0.25)
         """
         if np.unique(self.ridges).size > 1:
             raise ValueError("`polynomial` needs one ridge for every round, got a sequence of different ones.")

@@ -33,6 +33,11 @@ def linear(X: ArrayLike, X_train: ArrayLike | None = None) -> Array:
     -------
     (m, n) array
 
+    Raises
+    ------
+    ValueError
+        If a point set is not a finite two-dimensional array, or the two have different numbers of features.
+
     Examples
     --------
     >>> linear([[1.0, 2.0], [3.0, 0.0]])
@@ -61,6 +66,11 @@ def polynomial(
     Returns
     -------
     (m, n) array
+
+    Raises
+    ------
+    ValueError
+        If a point set is not a finite two-dimensional array, or a parameter is out of its range.
 
     Examples
     --------
@@ -96,6 +106,11 @@ def rbf(X: ArrayLike, X_train: ArrayLike | None = None, *, gamma: float | None =
     -------
     (m, n) array
 
+    Raises
+    ------
+    ValueError
+        If a point set is not a finite two-dimensional array, or `gamma` is not positive.
+
     Examples
     --------
     >>> rbf([[0.0], [0.5]], gamma=4.0).round(4)
@@ -127,6 +142,11 @@ def laplace(X: ArrayLike, X_train: ArrayLike | None = None, *, gamma: float | No
     Returns
     -------
     (m, n) array
+
+    Raises
+    ------
+    ValueError
+        If a point set is not a finite two-dimensional array, or `gamma` is not positive.
 
     Examples
     --------

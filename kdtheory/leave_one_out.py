@@ -47,6 +47,11 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     (T + 1, n) or (T + 1, n, p) array
         Entry [t, i] is round t's prediction at point i by the chain that never saw point i.
 
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `rounds`.
+
     References
     ----------
     Derived in the module's docstring; round 0 is the identity of Allen (1974), PRESS.
@@ -70,28 +75,41 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
 
 
 def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_weights: ArrayLike, rounds: int) -> Array:
-    """Mean squared leave-one-out error of constant-weight chains over ridge × teacher weight × round.
+    r"""Mean squared leave-one-out error, :math:`\frac{1}{np}\sum_i |y_i - \hat y^{(-i)}_t|^2`, over ridge × weight × round.
 
     Parameters
     ----------
     spectrum : Spectrum
+        Of the training Gram matrix, n points.
     y : (n,) or (n, p) array
+        Training labels.
     ridges : (L,) array
+        Positive.
     teacher_weights : (A,) array
+        Each is used in every round of its chain.
     rounds : int
-        T.
+        T, the number of students after the teacher.
 
     Returns
     -------
     (L, A, T + 1) array
         Averaged over points and outputs, against the labels `y` themselves (noise included).
 
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `risk_grid`.
+
     Examples
     --------
+    With a second point of the same label and kernel value 0.5, a point is predicted as 0.5 / (1 + ridge):
+
     >>> from kdtheory import Spectrum
     >>> s = Spectrum.from_gram([[1.0, 0.5], [0.5, 1.0]])
     >>> loo_grid(s, [1.0, 1.0], ridges=[1.0], teacher_weights=[0.0], rounds=0).round(4)
     array([[[0.5625]]])
+    >>> (1 - 0.5 / (1 + 1)) ** 2
+    0.5625
     """
     columns = column_shape(outputs(y, "y", length=spectrum.n))
     ridge_list = schedule(ridges, "ridges", above_zero=True)

@@ -78,7 +78,17 @@ class RiskCurve:
         Raises
         ------
         ValueError
-            If the two students predict the same, so that every weight is optimal.
+            If shapes disagree, or the two students predict the same, so that every weight is optimal.
+
+        References
+        ----------
+        Borup & Andersen (2021), arXiv:2102.13088.
+
+        Examples
+        --------
+        >>> curve = RiskCurve.from_predictions([2.0, -2.0], [1.0, -1.0], [1.5, -1.5])
+        >>> curve.optimal_weight, curve(0.5), curve.gain
+        (0.5, 0.0, 0.25)
         """
         P, D, y, mass = difference(on_labels, on_teacher, targets, sample_weight)
         square = float(np.sum(mass * D**2))
@@ -120,6 +130,11 @@ class RiskCurve:
             :math:`\sigma^2 \ge 0`, per label.
         signal_new : (m,) or (m, p) array, optional
             :math:`\tilde f` at the m points; left out, they are the training points (m = n).
+
+        Raises
+        ------
+        ValueError
+            If shapes disagree, `signal_new` is missing at new points, or the smoothers are equal.
 
         References
         ----------
@@ -163,7 +178,7 @@ class RiskCurve:
 
     @classmethod
     def fit(cls, weights: ArrayLike, risks: ArrayLike) -> RiskCurve:
-        """Least-squares parabola through measured risks at three or more teacher weights.
+        r"""Least-squares parabola :math:`R(w^\star) + c\,(w - w^\star)^2` through measured risks at three or more weights.
 
         Parameters
         ----------
@@ -175,6 +190,11 @@ class RiskCurve:
         ------
         ValueError
             If the measured risks do not bend upwards, so that no optimum is inside what was measured.
+
+        Examples
+        --------
+        >>> round(RiskCurve.fit([0.0, 0.5, 1.0], [2.0, 1.25, 1.0]).optimal_weight, 12)
+        1.0
         """
         w = schedule(weights, "weights")
         r = schedule(risks, "risks")

@@ -43,6 +43,11 @@ def bias_variance(
     ridge, teacher_weights
         As in `rounds`; the weights must not have been chosen on these labels.
 
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `rounds`, or if `noise_variance` is negative.
+
     Examples
     --------
     Distillation trades variance for bias:
@@ -69,6 +74,11 @@ def gcv(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     -------
     (T + 1,) array
 
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `rounds`.
+
     References
     ----------
     Golub, Heath & Wahba (1979).
@@ -91,12 +101,29 @@ def gcv_grid(
     rounds: int,
     n_effective: float | None = None,
 ) -> Array:
-    """GCV of constant-weight chains over ridge × teacher weight × round: (L, A, T + 1).
+    r"""Generalised cross-validation of constant-weight chains over ridge × teacher weight × round.
 
-    Arguments as in `loo_grid`; `n_effective` replaces n where points carry weights (their sum).
+    Parameters
+    ----------
+    spectrum, y, ridges, teacher_weights, rounds
+        As in `loo_grid`.
+    n_effective : float, optional
+        Takes the place of n where points carry weights: their sum.
+
+    Returns
+    -------
+    (L, A, T + 1) array
+        Each entry as in `gcv`.
+
+    Raises
+    ------
+    ValueError
+        If `n_effective` does not exceed a smoother's degrees of freedom; otherwise as in `loo_grid`.
 
     Examples
     --------
+    Where the smoother treats every direction alike, GCV does not depend on how much it shrinks:
+
     >>> s = Spectrum.from_gram([[1.0, 0.0], [0.0, 1.0]])
     >>> gcv_grid(s, [1.0, 1.0], ridges=[1.0, 3.0], teacher_weights=[0.5], rounds=1)
     array([[[1., 1.]],
@@ -131,6 +158,11 @@ def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: Arra
     Returns
     -------
     (T + 1,) array
+
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `rounds`, or if `noise_variance` is negative.
 
     References
     ----------

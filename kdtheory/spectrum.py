@@ -15,12 +15,11 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, numeric, outputs, positive
+from kdtheory.checks import Array, column_shape, matrix, outputs, positive, require_symmetric, rounding_of
 
 __all__ = ["Filter", "Spectrum"]
 
 EVD_LIMIT = 32_766  # beyond it the workspace length of LAPACK's dsyevd overflows a 32-bit integer
-BLOCK_ROWS = 512
 
 
 class Filter(Protocol):
@@ -103,9 +102,9 @@ class Spectrum:
         >>> Spectrum.from_gram([[1.0, 1.0], [1.0, 1.0]]).eigenvalues.round(12)
         array([2., 0.])
         """
-        rounding = _rounding(gram, "gram")
+        rounding = rounding_of(gram, "gram")
         K = matrix(gram, "gram")
-        _require_symmetric(K, np.sqrt(rounding))
+        require_symmetric(K, "gram", float(np.sqrt(rounding)))
         d, U = scipy.linalg.eigh(K.T, driver="evd" if len(K) <= EVD_LIMIT else "evr", check_finite=False)
         smallest, largest = float(d[0]), float(max(d[-1], 0.0))
         if smallest < -max(1e-6, np.sqrt(rounding)) * largest:
@@ -132,6 +131,11 @@ class Spectrum:
         features : (n, p) array
             :math:`\Phi`; the rank is at most min(n, p). New points enter `predict` by
             ``cross = features_new @ features.T`` (that is `kernels.linear`).
+
+        Raises
+        ------
+        ValueError
+            If `features` is empty, not two-dimensional or not finite.
 
         Examples
         --------
@@ -208,6 +212,11 @@ class Spectrum:
         -------
         (m,) or (m, p) array
             :math:`k\,U\,\mathrm{dual}(d)\,U^\top y`.
+
+        Raises
+        ------
+        ValueError
+            If `y` or `cross` does not fit the n training points, or holds a value that is not finite.
         """
         return np.asarray(matrix(cross, "cross", shape=(None, self.n)) @ self.coefficients(filter, y))
 
@@ -217,7 +226,7 @@ class Spectrum:
         Parameters
         ----------
         filter : Filter or float
-            A number is read as a ridge, :math:`\sum_i d_i / (d_i + \text{ridge})`.
+            A number is read as a ridge, :math:`\sum_i d_i / (d_i + \text{ridge})`; it must be positive.
 
         Examples
         --------
@@ -241,6 +250,11 @@ class Spectrum:
         float, or (p,) array with one value per output
             1 where y is an eigenvector of a rank-one K. The share of each eigendirection is
             ``s.project(y)**2 / (y**2).sum(axis=0)``.
+
+        Raises
+        ------
+        ValueError
+            If a column of `y`, or the Gram matrix, is zero.
 
         References
         ----------
@@ -267,24 +281,3 @@ class Spectrum:
 
 def _scale(values: Array, z: Array) -> Array:
     return np.asarray(values[:, None] * z if z.ndim == 2 else values * z)
-
-
-def _rounding(value: ArrayLike, name: str) -> float:
-    """Unit roundoff of the numbers as they came in: float32 input carries float32 errors."""
-    dtype = numeric(value, name).dtype
-    return float(np.finfo(dtype).eps if dtype.kind == "f" else np.finfo(np.float64).eps)
-
-
-def _require_symmetric(K: Array, tolerance: float) -> None:
-    n, m = K.shape
-    if n != m:
-        raise ValueError(f"`gram` must be square, got shape {K.shape}; for new points use `cross`.")
-    scale = float(np.abs(K).max())
-    for start in range(0, n, BLOCK_ROWS):
-        gap = np.abs(K[start : start + BLOCK_ROWS] - K[:, start : start + BLOCK_ROWS].T)
-        if gap.max() > tolerance * scale:
-            i, j = np.unravel_index(int(gap.argmax()), gap.shape)
-            raise ValueError(
-                f"`gram` must be symmetric, got entries [{start + i}, {j}] and [{j}, {start + i}] that differ "
-                f"by {gap[i, j]:.3g}; if that is rounding, pass (gram + gram.T) / 2."
-            )

@@ -45,6 +45,13 @@ def nngp(
     (m, n) array
         :math:`\Sigma^{(\text{depth})}`.
 
+    Raises
+    ------
+    ValueError
+        If a point set is not a finite two-dimensional array, or a parameter is out of its range.
+    OverflowError
+        If depth and weight variance make the variance grow beyond floating point.
+
     References
     ----------
     Lee et al. (2018), arXiv:1711.00165; Jacot, Gabriel & Hongler (2018), arXiv:1806.07572, proposition 1.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from paper_figs import toy_losses
 from paper_figs.__main__ import FIGURES
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,15 @@ def test_every_figure_is_in_the_table():
     table = README.partition("## Figures, laws, tests")[2]
     for name in FIGURES:
         assert f"`{name}`" in table, name
+
+
+def test_published_numbers_are_those_of_the_figure():
+    table = toy_losses.compute()
+    assert table["agrees_to_five_digits"].all()
+    rows = re.findall(r"^\| ([\d.]+) \| \w+ ((?:\| \.\d{5} ){7})\| the same \|$", README, re.MULTILINE)
+    printed = [float(value) for _, row in rows for value in re.findall(r"\.\d{5}", row)]
+    assert printed == table["published"].tolist()
+    assert [float(weight) for weight, _ in rows] == list(dict.fromkeys(table["teacher_weight"].tolist()))
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:kdtheory|tests|paper_figs)/[\w/]*(?:\.\w+)?)`", README))))
