@@ -16,8 +16,7 @@ from kdtheory.checks import Array
 
 __all__ = ["DUAL_ACTIVATIONS", "DualActivation"]
 
-#: A correlation this close to one is one: the product x.x' carries a few rounding errors, and the angle's
-#: square root would turn them into 1e-8, on the diagonal and between duplicated points.
+#: A correlation this close to one is one: a few rounding errors would become an angle of 1e-8.
 SAME_POINT = 1.0 - 8 * np.finfo(np.float64).eps
 
 
@@ -66,14 +65,18 @@ def _erf_pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
     :math:`E[\sigma\sigma] = \frac{2}{\pi}\arcsin\frac{2k}{\sqrt s}` and
     :math:`E[\dot\sigma\dot\sigma] = \frac{4}{\pi}(s - 4k^2)^{-1/2}`.
     """
-    k *= 2.0
     scale = (1.0 + 2.0 * q)[:, None] * (1.0 + 2.0 * q_other)
-    slope = np.multiply(k, k)
-    np.subtract(scale, slope, out=slope)
+    slope = np.sqrt(q)[:, None] * np.sqrt(q_other)  # s - 4 k^2 = 1 + 2 q + 2 q' + 4 (q q' - k^2): nothing is negative
+    slope = (slope - k) * (slope + k)
+    np.maximum(slope, 0.0, out=slope)
+    slope *= 4.0
+    slope += 1.0 + 2.0 * (q[:, None] + q_other)
     np.sqrt(slope, out=slope)
     np.divide(4.0 / np.pi, slope, out=slope)
+    k *= 2.0
     np.sqrt(scale, out=scale)
     k /= scale
+    np.clip(k, -1.0, 1.0, out=k)
     np.arcsin(k, out=k)
     k *= 2.0 / np.pi
     return k, slope

@@ -35,6 +35,8 @@ def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
     """`value` as an array of real numbers, before any conversion to float64."""
     if hasattr(value, "toarray"):
         raise ValueError(f"`{name}` must be a dense array, got a sparse one; pass `{name}.toarray()`.")
+    if np.ma.is_masked(value):
+        raise ValueError(f"`{name}` must have no masked entries; fill or remove them.")
     try:
         array = np.asarray(value)
     except ValueError:

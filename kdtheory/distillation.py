@@ -144,7 +144,7 @@ def limit(spectrum: Spectrum, y: ArrayLike, *, ridge: float, teacher_weight: flo
     True
     """
     largest = float(spectrum.eigenvalues[0])
-    filter = Distilled.limit(ridge=ridge, teacher_weight=teacher_weight, largest_eigenvalue=largest if largest > 0 else None)
+    filter = Distilled.limit(ridge=ridge, teacher_weight=teacher_weight, largest_eigenvalue=largest)
     return spectrum.fit(filter, y) if cross is None else spectrum.predict(filter, y, cross)
 
 
@@ -215,29 +215,35 @@ def risk_grid(
     T = whole(rounds, "rounds")
     labels, new, wanted = held_out(spectrum, y, cross, y_val)
     basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
-    combinations, steady = power_coefficients(weights, T)
+    steady = in_power_basis(weights, T)
     in_basis = {"auto": steady, "basis": np.ones_like(steady), "direct": np.zeros_like(steady)}[method]
     grid = np.empty((len(ridge_list), len(weights), T + 1))
-    for row, ridge in zip(grid, ridge_list, strict=True):
+    for row, ridge in zip(grid, ridge_list.tolist(), strict=True):
         if in_basis.any():
-            row[in_basis] = _risks_in_basis(basis, z, wanted, spectrum.eigenvalues, float(ridge), combinations[in_basis])
+            row[in_basis] = _risks_in_basis(basis, z, wanted, spectrum.eigenvalues, ridge, weights[in_basis], T)
         for i in np.flatnonzero(~in_basis):
             chain = Distilled.constant(ridge=ridge, teacher_weight=weights[i], rounds=T).every_round(spectrum.eigenvalues)
             row[i] = [np.mean((wanted - basis @ (dual[:, None] * z)) ** 2) for dual in chain.dual]
     return grid
 
 
-def power_coefficients(weights: Array, T: int) -> tuple[Array, NDArray[np.bool_]]:
-    r"""Coefficients (A, T + 1, T + 1) of constant-weight chains: round t is :math:`\sum_j c_{tj} A^{j+1}`.
+def in_power_basis(weights: Array, T: int) -> NDArray[np.bool_]:
+    """For which weights (A,) the combinations of `power_coefficients` keep their digits over T rounds."""
+    size = np.abs(weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.where(size == 1, T, (1 - size**T) / np.where(size == 1, 1, 1 - size))
+        return np.asarray(np.abs(1 - weights) * sums + size**T <= POWER_BASIS_GROWTH)
 
-    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t. Beside them, for which weights (A,) the
-    sum keeps its digits.
+
+def power_coefficients(weight: float, T: int) -> Array:
+    r"""Coefficients (T + 1, T + 1) of a constant-weight chain: round t is :math:`\sum_j c_{tj} A^{j+1}`.
+
+    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t.
     """
-    powers = weights[:, None] ** np.arange(T + 1)
-    coefficients = np.tril(np.broadcast_to(((1 - weights)[:, None] * powers)[:, None, :], (len(weights), T + 1, T + 1)), -1)
-    coefficients[:, np.arange(T + 1), np.arange(T + 1)] = powers
-    steady = np.abs(coefficients).sum(axis=-1).max(axis=-1) <= POWER_BASIS_GROWTH
-    return coefficients, steady
+    powers = weight ** np.arange(T + 1)
+    coefficients = np.tril(np.broadcast_to((1 - weight) * powers, (T + 1, T + 1)), -1)
+    coefficients[np.arange(T + 1), np.arange(T + 1)] = powers
+    return coefficients
 
 
 def power_predictions(basis: Array, z: Array, d: Array, ridge: float, count: int) -> Array:
@@ -256,10 +262,12 @@ def held_out(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, y_val: ArrayLik
     return labels, new, wanted
 
 
-def _risks_in_basis(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, combinations: Array) -> Array:
-    """|P c - y_val|^2 / (m p) for all coefficient vectors c (..., T + 1), by the R factor of [P, y_val]."""
-    count = combinations.shape[-1]
-    stacked = np.column_stack([power_predictions(basis, z, d, ridge, count), wanted.ravel()])
-    R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: count + 1]
-    residuals = combinations @ R[:, :count].T - R[:, count]
-    return np.asarray(np.einsum("atk,atk->at", residuals, residuals) / wanted.size)
+def _risks_in_basis(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, weights: Array, T: int) -> Array:
+    """|P c - y_val|^2 / (m p) of every weight and round, by the R factor of [P, y_val]: (A, T + 1)."""
+    stacked = np.column_stack([power_predictions(basis, z, d, ridge, T + 1), wanted.ravel()])
+    R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: T + 2]
+    risks = np.empty((len(weights), T + 1))
+    for row, weight in zip(risks, weights.tolist(), strict=True):
+        residuals = power_coefficients(weight, T) @ R[:, : T + 1].T - R[:, T + 1]
+        row[:] = np.einsum("tk,tk->t", residuals, residuals) / wanted.size
+    return risks

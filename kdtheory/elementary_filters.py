@@ -63,6 +63,7 @@ class Ridge:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ridge", number(self.ridge, "ridge"))
+        object.__setattr__(self, "largest_eigenvalue", number(self.largest_eigenvalue, "largest_eigenvalue"))
         if not (self.ridge > 0 or self.ridge < -self.largest_eigenvalue):
             raise ValueError(f"`ridge` must be positive, got {self.ridge}.")
 

@@ -91,7 +91,8 @@ class _ChosenChain:
             self.errors_ = loo_grid(spectrum, y, **grid) * (spectrum.n / mass)
         else:
             self.errors_ = gcv_grid(spectrum, y, **grid, n_effective=mass)
-        best = np.unravel_index(int(np.argmin(self.errors_)), self.errors_.shape)
+        comparable = np.where(np.isfinite(self.errors_), self.errors_, np.inf)
+        best = np.unravel_index(int(np.argmin(comparable)), comparable.shape)
         self.best_error_ = float(self.errors_[best])
         self.ridge_ = float(ridges[best[0]])
         self.rounds_ = int(best[2])

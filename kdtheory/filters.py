@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, finite, positive, schedule, whole
+from kdtheory.checks import Array, finite, numeric, positive, schedule, whole
 from kdtheory.elementary_filters import GradientFlow, Polynomial, Ridge, nonnegative
 from kdtheory.recursion import Chain, chain
 
@@ -68,7 +68,7 @@ class Distilled:
     def __post_init__(self) -> None:
         weights = schedule(self.teacher_weights, "teacher_weights", may_be_empty=True)
         object.__setattr__(self, "teacher_weights", tuple(weights.tolist()))
-        if np.ndim(self.ridge) == 0:
+        if numeric(self.ridge, "ridge").ndim == 0:
             object.__setattr__(self, "ridge", positive(self.ridge, "ridge"))
             return
         ridges = schedule(self.ridge, "ridge", above_zero=True)
@@ -139,8 +139,8 @@ class Distilled:
                     "on a given one it may lie in (-1 - ridge/d, 1 + ridge/d): pass `largest_eigenvalue`=d."
                 )
         else:
-            largest = positive(largest_eigenvalue, "largest_eigenvalue")
-            margin = ridge / largest
+            largest = positive(largest_eigenvalue, "largest_eigenvalue", zero=True)
+            margin = ridge / largest if largest > 0 else math.inf
             if not abs(w) - 1 < margin:
                 raise ValueError(
                     f"`teacher_weight` must lie in ({-1 - margin:.6g}, {1 + margin:.6g}), the chain's interval of "

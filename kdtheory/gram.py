@@ -15,7 +15,7 @@ from kdtheory.checks import Array, matrix
 __all__ = ["fill_distances", "fill_products", "point_sets"]
 
 BLOCK_ENTRIES = 2**18
-EPS = float(np.finfo(np.float64).eps)
+CLOSE = 1e-4  # a squared distance below this share of the squared norms has lost more than four digits
 
 
 def point_sets(X: ArrayLike, X_train: ArrayLike | None) -> tuple[Array, Array]:
@@ -47,8 +47,12 @@ def fill_products(first: Array, second: Array, transform: Callable[[Array, slice
 
 
 def fill_distances(first: Array, second: Array, transform: Callable[[Array], None]) -> Array:
-    """|x - x'|^2 by blocks, each transformed in place; what rounding cannot tell from zero is zero."""
-    centre = second.mean(axis=0)
+    """|x - x'|^2 by blocks, each transformed in place.
+
+    |x|^2 + |x'|^2 - 2 x.x' is fast and loses digits where points lie close together, far from the centre; those pairs (the
+    diagonal among them) are subtracted first and squared then.
+    """
+    centre = np.median(second, axis=0)  # an outlier does not move it
     symmetric = second is first
     first = first - centre
     second = first if symmetric else second - centre
@@ -59,8 +63,13 @@ def fill_distances(first: Array, second: Array, transform: Callable[[Array], Non
         size = squares[rows, None] + squares_other[columns]
         product *= -2.0
         product += size
-        size *= 4 * EPS
-        product[product < size] = 0.0
+        size *= CLOSE
+        close = np.argwhere(product <= size)
+        step = max(1, BLOCK_ENTRIES // first.shape[1])
+        for start in range(0, len(close), step):
+            i, j = close[start : start + step].T
+            gap = first[rows][i] - second[columns][j]
+            product[i, j] = np.einsum("kf,kf->k", gap, gap)
         transform(product)
 
     return fill_products(first, second, distances)

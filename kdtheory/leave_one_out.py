@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, outputs, schedule, whole
-from kdtheory.distillation import power_coefficients, power_predictions
+from kdtheory.distillation import in_power_basis, power_coefficients, power_predictions
 from kdtheory.filters import Distilled
 from kdtheory.spectrum import Spectrum
 
@@ -114,7 +114,7 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     columns = column_shape(outputs(y, "y", length=spectrum.n))
     ridge_list = schedule(ridges, "ridges", above_zero=True)
     weights, T = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds")
-    combinations, steady = power_coefficients(weights, T)
+    steady = in_power_basis(weights, T)
     d, z, outside = spectrum.eigenvalues, spectrum.project(columns), spectrum.outside(columns)
     grid = np.empty((len(ridge_list), len(weights), T + 1))
     for row, ridge in zip(grid, ridge_list, strict=True):
@@ -124,7 +124,7 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
         basis[..., 0] += outside / ridge
         for i, weight in enumerate(weights):
             if steady[i]:
-                coefficients = np.einsum("tj,npj->tnp", combinations[i], basis, optimize=True)
+                coefficients = np.einsum("tj,npj->tnp", power_coefficients(float(weight), T), basis, optimize=True)
                 predictions = _solve(coefficients, columns, np.full(T, weight), diagonals)
             else:
                 predictions = loo(spectrum, columns, ridge=ridge, teacher_weights=np.full(T, weight))

@@ -61,7 +61,8 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         points = X[np.ix_(distinct, distinct)] if self._precomputed else X[distinct]
         scale = np.sqrt(mass)[:, None]
         gram = self._kernel_matrix(points, None)
-        spectrum = Spectrum.from_gram(gram if (mass == 1).all() else scale * gram * scale.T)
+        weighted = gram if (mass == 1).all() else (scale * gram * scale.T).astype(gram.dtype)
+        spectrum = Spectrum.from_gram(weighted)
         columns = scale * y.reshape(len(y), -1)[distinct]
         self.chain_ = self._choose(spectrum, columns, float(mass.sum()))
         duals = self.chain_.every_round(spectrum.eigenvalues).dual
@@ -100,8 +101,8 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"`kernel` must be a name or a function, got {self.kernel!r}.")
         other = X if X_train is None else X_train
         if self._rowwise:
-            return np.asarray(pairwise_kernels(X, other, metric=self.kernel, **params), dtype=np.float64)
-        return np.asarray(self.kernel(X, other, **params), dtype=np.float64)
+            return np.asarray(pairwise_kernels(X, other, metric=self.kernel, **params))
+        return np.asarray(self.kernel(X, other, **params))
 
 
 def _merge_copies(X: Array, y: Array, weight: Array) -> tuple[NDArray[Any], Array]:

@@ -92,6 +92,8 @@ class RiskCurve:
         """
         P, D, y, mass = difference(on_labels, on_teacher, targets, sample_weight)
         square = float(np.sum(mass * D**2))
+        if not np.isfinite(square):
+            raise ValueError("`on_labels` and `on_teacher` must have squares within floating point; scale them down.")
         if not square > 0:
             raise ValueError(
                 "`on_teacher` must differ from `on_labels` somewhere: with equal predictions every weight is optimal."
@@ -207,7 +209,7 @@ class RiskCurve:
         centre, scale = w.mean(), np.ptp(w)
         x = (w - centre) / scale
         constant, slope, bend = np.linalg.lstsq(np.stack([np.ones_like(x), x, x**2], axis=1), r, rcond=None)[0]
-        if not bend > 0:
+        if not bend > 1e-9 * np.ptp(r):  # a straight line bends by its rounding
             raise ValueError(f"`risks` must bend upwards as a squared risk does, got curvature {bend / scale**2:.3g}.")
         vertex = -slope / (2 * bend)
         return cls(float(centre + scale * vertex), float(constant - bend * vertex**2), float(bend / scale**2))

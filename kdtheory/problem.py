@@ -13,7 +13,7 @@ from kdtheory.spectrum import Spectrum
 
 __all__ = ["Problem", "digits"]
 
-FEWEST_POINTS = 4
+FEWEST_POINTS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,10 @@ class Problem:
         kept = order[len(held) :]
         centre, scale = X[kept].mean(axis=0), X[kept].std(axis=0)
         inputs = (X - centre) / np.where(scale > 0, scale, 1.0)
-        size = np.sqrt(np.mean(y[kept] ** 2)) or 1.0
+        with np.errstate(over="ignore"):
+            size = np.sqrt(np.mean(y[kept] ** 2)) or 1.0
+        if not (np.isfinite(size) and np.isfinite(scale).all()):
+            raise ValueError("`X` and `y` must have squares within floating point; scale them down.")
         return cls(name, inputs[kept], y[kept] / size, inputs[held], y[held] / size, kernel, positive(ridge, "ridge"))
 
 

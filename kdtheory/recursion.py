@@ -59,18 +59,28 @@ def chain(d: Array, ridges: Array, weights: Array, *, last_only: bool = False) -
 
 def _chain(d: Array, ridges: Array, weights: Array, last_only: bool) -> Chain:
     # Before round 0 stands the perfect fit b = 1: whatever its weight, round 0 is then ridge regression on the labels.
+    # Where the first weight lies in [-1, 1], round 0 shares its block, and the residual is one geometric sum.
+    joins = len(weights) and abs(weights[0]) <= 1
     fit, residual = State(np.ones_like(d)), State(np.zeros_like(d))
     fits, duals, residuals = [], [], []
-    for ridge, weight, length in _runs(ridges, np.concatenate([weights[:1], weights]) if len(weights) else np.zeros(1)):
-        lengths = [length] if last_only else range(1, length + 1)
-        block = _Block(d, ridge, weight, lengths)
-        teacher = fit.high[None]
-        before = fit
-        fit, residual = block.advance(fit, gain=(1 - weight) * block.shrinkage), block.advance(residual, gain=block.loss)
-        if length > 1:
-            earlier = _Block(d, ridge, weight, [length - 1]).advance(before, gain=(1 - weight) * block.shrinkage).high
-            teacher = earlier if last_only else np.concatenate([teacher, fit.high[:-1]])
-        duals.append(((1 - weight) + weight * teacher) / (d + ridge))
+    for ridge, weight, length in _runs(ridges, np.concatenate([weights[:1] if joins else [0.0], weights])):
+        block = _Block(d, ridge, weight, [length] if last_only else range(1, length + 1))
+        # within [0, 1] a student's mix is made of the teacher's fit; outside, of the teacher's residual, which stays accurate
+        within = 0 <= weight <= 1
+        gain = (1 - weight) * block.shrinkage if within else block.loss
+        start = fit if within else residual
+        after = block.advance(start, gain=gain)
+        teacher = start.high[None]
+        if length > 1 and last_only:
+            teacher = _Block(d, ridge, weight, [length - 1]).advance(start, gain=gain).high
+        elif length > 1:
+            teacher = np.concatenate([teacher, after.high[:-1]])
+        mix = (1 - weight) + weight * teacher if within else 1 - weight * teacher
+        if within:
+            fit, residual = after, block.advance(residual, gain=block.loss)
+        else:
+            fit, residual = State(block.shrinkage * mix, np.zeros_like(mix)), after
+        duals.append(mix / (d + ridge))
         fits.append(fit.high)
         residuals.append(residual.high)
         fit, residual = fit.last(), residual.last()

@@ -192,5 +192,9 @@ def _gcv(spectrum: Spectrum, y: ArrayLike, chain: Distilled, n: float) -> Array:
     every = chain.every_round(spectrum.eigenvalues)
     freedom = every.residual.sum(axis=1) + (n - spectrum.rank)
     if n != spectrum.n and not (freedom > 0).all():
-        raise ValueError(f"`n_effective` must exceed the smoother's degrees of freedom, {n - freedom.min():.4g}, got {n:.4g}.")
-    return np.asarray(_loss(spectrum, labels, every) * n / (freedom**2 * labels.shape[1]))
+        raise ValueError(
+            f"`n_effective`, the sum of the sample weights, must exceed the smoother's degrees of freedom, "
+            f"{n - freedom.min():.4g}, got {n:.4g}."
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):  # no freedom left: infinite or undefined
+        return np.asarray(_loss(spectrum, labels, every) * n / (freedom**2 * labels.shape[1]))

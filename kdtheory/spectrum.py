@@ -107,6 +107,8 @@ class Spectrum:
         require_symmetric(K, "gram", float(np.sqrt(rounding)))
         d, U = scipy.linalg.eigh(K.T, driver="evd" if len(K) <= EVD_LIMIT else "evr", check_finite=False)
         smallest, largest = float(d[0]), float(max(d[-1], 0.0))
+        if not np.isfinite(largest):
+            raise ValueError("`gram` must have eigenvalues within floating point; divide it by its largest entry.")
         if smallest < -max(1e-6, np.sqrt(rounding)) * largest:
             raise ValueError(
                 f"`gram` must be positive semi-definite, got smallest eigenvalue {smallest:.3g} beside largest "
@@ -143,6 +145,8 @@ class Spectrum:
         array([25.])
         """
         U, singular_values, _ = scipy.linalg.svd(matrix(features, "features"), full_matrices=False, check_finite=False)
+        if not singular_values[0] < 1e150:
+            raise ValueError("`features` must have squares within floating point; divide them by their largest entry.")
         return cls(singular_values**2, np.asfortranarray(U))
 
     @property
@@ -234,9 +238,7 @@ class Spectrum:
         1.25
         """
         d = self.eigenvalues
-        if isinstance(filter, (int, float, np.integer, np.floating)):
-            return float(np.sum(d / (d + positive(filter, "filter"))))
-        return float(np.sum(filter.fit(d)))
+        return float(np.sum(filter.fit(d) if hasattr(filter, "fit") else d / (d + positive(filter, "filter"))))
 
     def alignment(self, y: ArrayLike) -> float | Array:
         r"""Kernel-target alignment :math:`y^\top K y \,/\, (|y|^2\,\|K\|_F)`, between 0 and 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -11,6 +12,8 @@ import numpy as np
 from kdtheory.checks import Array, matrix, outputs
 
 __all__ = ["read"]
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 
 
 def read(path: str | Path, *, target: str | None = None) -> tuple[Array, Array]:
@@ -35,11 +38,11 @@ def read(path: str | Path, *, target: str | None = None) -> tuple[Array, Array]:
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"`data` must be an existing file, got {str(file)!r}.")
-    if file.suffix == ".npz":
+    if file.suffix.lower() == ".npz":
         if target is not None:
             raise ValueError(f"`target` must name a column of a .csv file; {file.name} holds its y.")
         return _read_npz(file)
-    if file.suffix in (".csv", ".tsv", ".txt"):
+    if file.suffix.lower() in (".csv", ".tsv", ".txt"):
         return _read_csv(file, target)
     raise ValueError(f"`data` must be a .csv or .npz file, got {file.name!r}.")
 
@@ -66,7 +69,7 @@ def _read_csv(file: Path, target: str | None) -> tuple[Array, Array]:
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
     if not rows:
         raise ValueError(f"`data` must not be empty, got {file.name} without rows.")
-    header = not any(_is_number(cell) for cell in rows[0])
+    header = any(cell.strip() and not _is_number(cell) for cell in rows[0])
     names = [cell.strip() for cell in rows[0]] if header else [str(i + 1) for i in range(len(rows[0]))]
     if len(names) < 2:
         raise ValueError(f"`data` must have at least two columns, inputs and a target, got {len(names)} in {file.name}.")
@@ -76,9 +79,12 @@ def _read_csv(file: Path, target: str | None) -> tuple[Array, Array]:
         if len(row) != len(names):
             raise ValueError(f"`data` row {i + 1} must have {len(names)} cells like the others, got {len(row)}.")
         for name, cell in zip(names, row, strict=True):
-            if not _is_number(cell):
-                got = f"got the text {cell.strip()!r}; encode it as one" if cell.strip() else "got nothing; fill or remove it"
-                raise ValueError(f"`data` row {i + 1}, column {name!r} must be a number, {got}.")
+            if not _is_number(cell) or not math.isfinite(float(cell)):
+                text = cell.strip()
+                got = "got nothing" if text.lower() in MISSING else f"got {text!r}"
+                raise ValueError(
+                    f"`data` row {i + 1}, column {name!r} must be a finite number, {got}; encode, fill or remove it."
+                )
     table = matrix([[float(cell) for cell in row] for row in rows], "data", shape=(None, len(names)))
     if target is None:
         column = len(names) - 1

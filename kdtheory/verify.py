@@ -26,6 +26,7 @@ __all__ = ["IDENTITIES", "Check", "Identity", "check"]
 BORUP = "Borup & Andersen (2021)"
 SCHEDULE = (0.3, 1.7, -1.0, 1.0)
 REFITS = 5
+STEP = 1e-3  # of the finite difference, relative
 COARSEST = 1e-2  # a larger tolerance would pass anything
 
 
@@ -61,10 +62,13 @@ class Identity:
 
     def check(self, problem: Problem) -> Check:
         """Both sides on this problem; left alone where rounding would leave nothing to compare."""
-        tolerance = self.tolerance(problem)
-        if not tolerance < COARSEST:
-            return Check(self.name, self.source, float("nan"), tolerance)
-        left, right = self.left(problem), self.right(problem)
+        try:
+            tolerance = self.tolerance(problem)
+            if not tolerance < COARSEST:
+                return Check(self.name, self.source, float("nan"), tolerance)
+            left, right = self.left(problem), self.right(problem)
+        except (ZeroDivisionError, scipy.linalg.LinAlgError):  # equal students, or a matrix that is singular in floating point
+            return Check(self.name, self.source, float("nan"), float("inf"))
         size = max(float(np.abs(left).max()), np.finfo(float).tiny)
         return Check(self.name, self.source, float(np.abs(left - right).max()) / size, tolerance)
 
@@ -101,7 +105,30 @@ def _rounds(p: Problem, weights: tuple[float, ...], *, new: bool = True) -> Arra
 
 
 def _curve(p: Problem) -> RiskCurve:
-    return RiskCurve.from_predictions(_rounds(p, (0.0,)), _rounds(p, (1.0,)), p.y_new)
+    on_labels, on_teacher = _rounds(p, (0.0,)), _rounds(p, (1.0,))
+    if not np.abs(on_labels - on_teacher).max() > 1e-100:  # held-out points beyond the kernel's reach
+        raise ZeroDivisionError
+    return RiskCurve.from_predictions(on_labels, on_teacher, p.y_new)
+
+
+def _faintness(p: Problem) -> float:
+    """Rounding of the optimal weight, relative: that of the fits, over how much the teacher moves them and helps."""
+    curve = _curve(p)
+    needed = np.sqrt(float(curve(0.0)) / curve.curvature)
+    return float(p.rounding / curve.identifiability * (1.0 + (1.0 + needed) / abs(curve.optimal_weight)))
+
+
+def _slope_rounding(p: Problem) -> float:
+    """What rounding does to a central difference of the risk, relative to its slope."""
+    curve = _curve(p)
+    return p.rounding * float(curve(0.0)) / (2 * curve.curvature * abs(curve.optimal_weight) * STEP)
+
+
+def _training_faintness(p: Problem) -> float:
+    """The same on the training data, where labels outside the range of the kernel meet the rounding of the fits."""
+    d, z = p.spectrum.eigenvalues, p.spectrum.project(p.y)
+    fit, u = (d / (d + p.ridge))[:, None] * z, (p.ridge / (d + p.ridge))[:, None]
+    return p.rounding * float(np.linalg.norm(fit) * np.linalg.norm(p.y) / np.sum(u**2 * fit * z))
 
 
 def _vertex_of_three_students(p: Problem) -> Array:
@@ -113,10 +140,9 @@ def _vertex_of_three_students(p: Problem) -> Array:
 
 def _slope_rule(p: Problem) -> Array:
     """-ridge R' / (2 D), the slope by central differences of refitted ridge regressions."""
-    step = 1e-3
-    below, above = (float(np.mean((p.cross @ _ridge_solve(p, p.ridge * f) - p.y_new) ** 2)) for f in (1 - step, 1 + step))
+    below, above = (float(np.mean((p.cross @ _ridge_solve(p, p.ridge * f) - p.y_new) ** 2)) for f in (1 - STEP, 1 + STEP))
     distance = float(np.mean((_new(p, (1.0,)) - _new(p)) ** 2))
-    return np.array([-(above - below) / (2 * step) / (2 * distance)])
+    return np.array([-(above - below) / (2 * STEP) / (2 * distance)])
 
 
 def _limit_and_distance(p: Problem) -> Array:
@@ -140,11 +166,11 @@ def _refit_points(p: Problem) -> NDArray[np.intp]:
 
 
 def _refits(p: Problem) -> Array:
-    predictions = []
+    residuals = []
     for i in _refit_points(p):
         kept = np.arange(len(p.y)) != i
-        predictions.append(p.gram[i, kept] @ _solve(p.gram[np.ix_(kept, kept)], p.y[kept], SCHEDULE, p.ridge))
-    return np.array(predictions)
+        residuals.append(p.y[i] - p.gram[i, kept] @ _solve(p.gram[np.ix_(kept, kept)], p.y[kept], SCHEDULE, p.ridge))
+    return np.array(residuals)
 
 
 def _gcv_by_definition(p: Problem) -> Array:
@@ -204,14 +230,14 @@ IDENTITIES = (
         BORUP,
         _vertex_of_three_students,
         lambda p: np.array([_curve(p).optimal_weight]),
-        lambda p: 1e-8 + 1e4 * p.rounding,
+        lambda p: 1e-8 + 1000 * _faintness(p),
     ),
     Identity(
         "the optimal weight is -ridge R' / (2 D)",
         "Dang, Patil & Rinaldo (2026)",
         _slope_rule,
         lambda p: np.array([_curve(p).optimal_weight]),
-        lambda p: 1e-4 + 1e4 * p.rounding,
+        lambda p: 1e-4 + 10 * _slope_rounding(p),
     ),
     Identity(
         "twicing is one round at teacher weight -1",
@@ -235,7 +261,7 @@ IDENTITIES = (
         f"leave-one-out of the whole chain ({REFITS} real refits)",
         "derived here",
         _refits,
-        lambda p: loo(p.spectrum, p.y, ridge=p.ridge, teacher_weights=SCHEDULE)[-1][_refit_points(p)],
+        lambda p: (p.y - loo(p.spectrum, p.y, ridge=p.ridge, teacher_weights=SCHEDULE)[-1])[_refit_points(p)],
         lambda p: 1e-10 + 1000 * p.rounding,
     ),
     Identity(
@@ -249,6 +275,6 @@ IDENTITIES = (
         "derived here",
         _weight_on_training_data,
         _weight_on_training_spectrum,
-        lambda p: 1e-8 + 1e4 * p.rounding,
+        lambda p: 1e-8 + 1000 * _training_faintness(p),
     ),
 )

@@ -20,12 +20,13 @@ from kdtheory.spectrum import Spectrum
 
 __all__ = ["IDENTIFIABLE", "IdentifiabilityWarning", "identifiability", "optimal_teacher_weight", "optimal_weights"]
 
-#: Below this share of change between the two students, noise in the predictions decides the weight.
-IDENTIFIABLE = 0.15
+IDENTIFIABLE = 0.15  # below this share of change between the two students, noise in training decides the weight ...
+WORTHWHILE = 0.05  # ... unless the gain is more than this share of the risk
+COARSE = 1.0  # a standard error of the weight, from the held-out sample, that leaves nothing of it
 
 
 class IdentifiabilityWarning(UserWarning):
-    """Labels and teacher train nearly the same student: the optimal weight means little, and so does its gain."""
+    """The two students are too similar, or the held-out values too few, for the optimal weight to mean anything."""
 
 
 def identifiability(on_labels: ArrayLike, on_teacher: ArrayLike) -> float:
@@ -90,7 +91,8 @@ def optimal_teacher_weight(
     Warns
     -----
     IdentifiabilityWarning
-        If the two students differ by less than `IDENTIFIABLE` of the predictions' size (see `identifiability`).
+        If the two students differ by less than 0.15 of the predictions' size (see `identifiability`) and the gain is
+        below 5 % of the risk, or if the held-out values leave a standard error above 1.
     UserWarning
         If the weight is at most -1, which is what training data always gives.
 
@@ -109,7 +111,7 @@ def optimal_teacher_weight(
     if per_output:
         P, Q, y = (column_shape(np.asarray(value, dtype=np.float64)) for value in (on_labels, on_teacher, targets))
         curves = [RiskCurve.from_predictions(P[:, j], Q[:, j], y[:, j], sample_weight) for j in range(y.shape[1])]
-    _warn(curves, "`targets`")
+    _warn(curves, np.size(targets) // len(curves), "`targets`")
     weights = np.array([curve.optimal_weight for curve in curves])
     return weights if per_output else float(weights[0])
 
@@ -194,7 +196,8 @@ def optimal_weights(
         )
     shape = wanted.shape
     on_teacher = on_labels - steps[:, 0]
-    _warn([RiskCurve.from_predictions(on_labels.reshape(shape), on_teacher.reshape(shape), wanted)], "`cross` and `y_val`")
+    first = RiskCurve.from_predictions(on_labels.reshape(shape), on_teacher.reshape(shape), wanted)
+    _warn([first], wanted.size, "`cross` and `y_val`")
     if method == "greedy":
         return _greedy(on_labels, steps, wanted.ravel())
     if method == "joint":
@@ -202,16 +205,21 @@ def optimal_weights(
     return _simplex(power_predictions(basis, z, d, ridge, T + 1), wanted.ravel())
 
 
-def _warn(curves: list[RiskCurve], held_out_names: str) -> None:
+def _warn(curves: list[RiskCurve], count: int, held_out_names: str) -> None:
     """Say so where the weight of one round means little, or looks as if it was tuned on training data."""
-    weakest, weight = min(curve.identifiability for curve in curves), min(curve.optimal_weight for curve in curves)
-    if weakest < IDENTIFIABLE:
-        warnings.warn(
-            f"The teacher changes the student by {weakest:.2g} of its predictions' size (below {IDENTIFIABLE}): the optimal "
-            "teacher weight is not well identified, and little is gained by it; use a more regularised teacher.",
-            IdentifiabilityWarning,
-            stacklevel=3,
-        )
+    for curve in curves:
+        error = float(np.sqrt(curve.minimum / (curve.curvature * max(count - 1, 1))))
+        faint = curve.identifiability < IDENTIFIABLE and curve.gain < WORTHWHILE * curve(0.0)
+        if faint or error > COARSE:
+            warnings.warn(
+                f"The optimal teacher weight {curve.optimal_weight:.3g} is not well identified: the teacher changes the "
+                f"student by {curve.identifiability:.2g} of its predictions' size, and {count} held-out values leave a "
+                f"standard error of {error:.2g}; use a more regularised teacher or more held-out data.",
+                IdentifiabilityWarning,
+                stacklevel=3,
+            )
+            break
+    weight = min(curve.optimal_weight for curve in curves)
     if weight <= -1:
         warnings.warn(
             f"The optimal teacher weight of one round is {weight:.3g}; training data always gives -1 or less, so make sure "
@@ -231,7 +239,8 @@ def _greedy(on_labels: Array, steps: Array, wanted: Array) -> Array:
     products = np.ones(1)
     for _ in range(steps.shape[1]):
         change = -steps[:, : len(products)] @ products
-        weights.append(float((wanted - on_labels) @ change / (change @ change)))
+        moves = np.linalg.norm(change) > 1e-12 * np.linalg.norm(on_labels)  # else every weight is as good
+        weights.append(float((wanted - on_labels) @ change / (change @ change)) if moves else 0.0)
         products = np.concatenate(([1.0], weights[-1] * products))
     return np.array(weights)
 

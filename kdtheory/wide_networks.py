@@ -140,9 +140,14 @@ def _network(
     q_first = variances(first)
     q_second = q_first if second is first else variances(second)
 
+    # x.x' carries the rounding of a sum over features; arccos would turn it into an angle of 1e-8 between equal points
+    same = 2 * np.finfo(np.float64).eps * (4 + np.sqrt(first.shape[1]))
+
     def recursion(sigma: Array, rows: slice, columns: slice) -> None:
         sigma *= variance_w / first.shape[1]
         sigma += variance_b
+        most = np.sqrt(q_first[0][rows])[:, None] * np.sqrt(q_second[0][columns])
+        np.copyto(sigma, most, where=sigma >= (1.0 - same) * most)
         theta = sigma.copy() if tangent else sigma
         layer = sigma.copy() if tangent else sigma
         for q, q_other in zip(q_first[:-1], q_second[:-1], strict=True):

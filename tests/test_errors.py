@@ -159,7 +159,7 @@ CASES = {
     ),
     "n_effective": (
         lambda: kd.gcv_grid(EYE, Y, **GRID, n_effective=1.0),
-        "`n_effective` must exceed the smoother's degrees of freedom",
+        "`n_effective`, the sum of the sample weights, must exceed the smoother's",
     ),
     "network overflow": (
         lambda: kd.kernels.ntk(np.eye(2), depth=500, weight_variance=100.0),

@@ -81,9 +81,15 @@ def test_duplicates_and_constant_targets(tmp_path):
         assert main(["verify", "--data", str(tmp_path / "data.npz")]) == 0
 
 
+def test_points_out_of_reach_are_unresolved_not_failed(tmp_path, capsys):
+    np.savez(tmp_path / "far.npz", X=np.arange(20.0)[:, None] ** 3, y=np.arange(20.0))
+    assert main(["verify", "--data", str(tmp_path / "far.npz"), "--gamma", "1e9"]) == 0
+    assert "unresolved" in capsys.readouterr().out
+
+
 def test_no_digits_left_is_not_a_pass(capsys):
     assert main(["verify", "--max-points", "100", "--ridge", "1e-16"]) == 1
-    assert "ill-conditioned: raise --ridge" in capsys.readouterr().out
+    assert "not resolved: ill-conditioned, raise --ridge" in capsys.readouterr().out
 
 
 def test_csv_with_and_without_header(tmp_path):
@@ -100,15 +106,18 @@ def test_csv_with_and_without_header(tmp_path):
 
 
 BAD_FILES = {
-    "text": ("a,b\n1,2\n3,red\n", "row 2, column 'b' must be a number, got the text 'red'; encode it as one."),
-    "missing": ("a,b\n1,2\n,4\n", "row 2, column 'a' must be a number, got nothing; fill or remove it."),
-    "nan": ("a,b\n1,2\nnan,4\n", "`data` must be finite, got nan at index (1, 0)"),
+    "text": ("a,b\n1,2\n3,red\n", "row 2, column 'b' must be a finite number, got 'red'; encode or remove it."),
+    "missing": ("a,b\n1,2\n,4\n", "row 2, column 'a' must be a finite number, got nothing; encode or remove it."),
+    "nan": ("a,b\n1,2\nnan,4\n", "row 2, column 'a' must be a finite number, got nothing"),
+    "number in the header": ("a,2020,c\n1,2,3\n4,x,6\n", "row 2, column '2020' must be a finite number, got 'x'"),
+    "no header, first cell missing": ("1,,3\n4,5,6\n", "row 1, column '2' must be a finite number, got nothing"),
+    "huge": ("1,1e200\n2,2e200\n" * 6, "must have squares within floating point"),
     "ragged": ("1,2\n3\n", "row 2 must have 2 cells like the others, got 1."),
     "empty": ("", "`data` must not be empty"),
     "header only": ("a,b\n", "`data` must not be empty"),
     "one column": ("1\n2\n", "must have at least two columns"),
-    "few": ("1,2\n3,4\n", "`X` must hold at least 4 points, some of them to hold out, got 2."),
-    "zeros": ("1,0\n2,0\n3,0\n4,0\n5,0\n", "`y` must not be zero everywhere"),
+    "few": ("1,2\n3,4\n", "`X` must hold at least 10 points, some of them to hold out, got 2."),
+    "zeros": ("1,0\n" * 12, "`y` must not be zero everywhere"),
 }
 
 
@@ -127,7 +136,7 @@ def test_bad_files_and_options(tmp_path, capsys):
     np.savez(tmp_path / "other.npz", A=np.ones(3))
     np.savez(tmp_path / "scalar.npz", X=np.float64(3.0), y=np.ones(3))
     (tmp_path / "broken.npz").write_bytes(b"not an archive")
-    (tmp_path / "good.csv").write_text("1,2\n3,4\n5,7\n6,8\n9,1\n")
+    (tmp_path / "good.csv").write_text("1,2\n3,4\n5,7\n6,8\n9,1\n" * 2)
     for arguments, sentence in [
         (["--data", "nowhere.csv"], "`data` must be an existing file, got 'nowhere.csv'."),
         (["--data", str(tmp_path / "other.npz")], "`data` must hold arrays X and y, other.npz holds A."),
@@ -140,7 +149,7 @@ def test_bad_files_and_options(tmp_path, capsys):
         (["--ridge", "-1"], "`ridge` must be positive and finite, got -1.0."),
         (["--gamma", "0"], "`gamma` must be positive and finite, got 0.0."),
         (["--kernel", "ntk", "--depth", "-1"], "`depth` must be a whole number"),
-        (["--max-points", "-3"], "`max_points` must be a whole number of at least 4, got -3."),
+        (["--max-points", "-3"], "`max_points` must be a whole number of at least 10, got -3."),
         (["--seed", "-1"], "`seed` must be a whole number of at least 0, got -1."),
         (["--target", "2"], "`target` must come with `data`"),
         (["--data", str(tmp_path / "scalar.npz")], "`X` must be two-dimensional, got shape ()."),

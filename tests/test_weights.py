@@ -138,10 +138,14 @@ def test_identifiability_is_reported_and_warned_about():
     P = np.array([1.0, 2.0, -1.0])
     assert abs(kd.identifiability(P, 0.9 * P) - 0.1) < 1e-12
     with pytest.warns(kd.IdentifiabilityWarning, match=r"by 0\.1 of its predictions' size"):
-        kd.optimal_teacher_weight(P, 0.9 * P, 0.95 * P)
+        kd.optimal_teacher_weight(P, 0.9 * P, np.add(P, [0.5, -0.3, 0.4]))
+    few = RNG.normal(size=(2, 6))
+    with pytest.warns(kd.IdentifiabilityWarning, match="6 held-out values leave a standard error of"):
+        kd.optimal_teacher_weight(0.3 * few[0], 0.2 * few[0], few[1])
     with warnings.catch_warnings():
         warnings.simplefilter("error", kd.IdentifiabilityWarning)
         kd.optimal_teacher_weight(P, 0.8 * P, 0.9 * P)  # 0.2 is enough
+        kd.optimal_teacher_weight(P + 1000, 0.8 * P + 1000, 0.9 * P + 1000)  # so is the same change beside a large mean
     with pytest.raises(ValueError, match="every weight is optimal"):
         kd.optimal_teacher_weight(P, P, P)
     assert kd.identifiability([0.0, 0.0], [1.0, 0.0]) == np.inf
