@@ -53,11 +53,9 @@ def fill_distances(first: Array, second: Array, transform: Callable[[Array], Non
     diagonal among them) are subtracted first and squared then.
     """
     centre = np.median(second, axis=0)  # an outlier does not move it
-    symmetric = second is first
-    first = first - centre
-    second = first if symmetric else second - centre
-    squares = np.einsum("ij,ij->i", first, first)
-    squares_other = squares if symmetric else np.einsum("ij,ij->i", second, second)
+    centred = first - centre
+    centred_other = centred if second is first else second - centre
+    squares, squares_other = (np.einsum("ij,ij->i", points, points) for points in (centred, centred_other))
 
     def distances(product: Array, rows: slice, columns: slice) -> None:
         size = squares[rows, None] + squares_other[columns]
@@ -72,4 +70,4 @@ def fill_distances(first: Array, second: Array, transform: Callable[[Array], Non
             product[i, j] = np.einsum("kf,kf->k", gap, gap)
         transform(product)
 
-    return fill_products(first, second, distances)
+    return fill_products(centred, centred_other, distances)

@@ -91,7 +91,8 @@ class RiskCurve:
         (0.5, 0.0, 0.25)
         """
         P, D, y, mass = difference(on_labels, on_teacher, targets, sample_weight)
-        square = float(np.sum(mass * D**2))
+        with np.errstate(over="ignore"):
+            square = float(np.sum(mass * D**2))
         if not np.isfinite(square):
             raise ValueError("`on_labels` and `on_teacher` must have squares within floating point; scale them down.")
         if not square > 0:

@@ -82,9 +82,7 @@ def _read_csv(file: Path, target: str | None) -> tuple[Array, Array]:
             if not _is_number(cell) or not math.isfinite(float(cell)):
                 text = cell.strip()
                 got = "got nothing" if text.lower() in MISSING else f"got {text!r}"
-                raise ValueError(
-                    f"`data` row {i + 1}, column {name!r} must be a finite number, {got}; encode, fill or remove it."
-                )
+                raise ValueError(f"`data` row {i + 1}, column {name!r} must be a finite number, {got}; encode or remove it.")
     table = matrix([[float(cell) for cell in row] for row in rows], "data", shape=(None, len(names)))
     if target is None:
         column = len(names) - 1

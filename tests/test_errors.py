@@ -32,6 +32,18 @@ CASES = {
         lambda: kd.Spectrum.from_gram(np.array([[None]])),
         "`gram` must be finite, got nan at index (0, 0); remove",
     ),
+    "gram masked": (lambda: kd.Spectrum.from_gram(np.ma.masked_equal(np.eye(2), 0)), "`gram` must have no masked entries"),
+    "gram huge": (
+        lambda: kd.Spectrum.from_gram(1e308 * np.ones((3, 3))),
+        "`gram` must have eigenvalues within floating point",
+    ),
+    "features huge": (lambda: kd.Spectrum.from_features([[1e200]]), "`features` must have squares within floating point"),
+    "straight line": (lambda: kd.RiskCurve.fit([0, 1, 2], [1, 2, 3]), "`risks` must bend upwards"),
+    "predictions huge": (
+        lambda: kd.RiskCurve.from_predictions([1e200, 0], [0, 1e200], [1, 2]),
+        "must have squares within floating",
+    ),
+    "ragged ridges": (lambda: kd.Distilled([1.0, [2.0]], [0.5]), "`ridge` must be a rectangular array"),
     "features empty": (lambda: kd.Spectrum.from_features(np.ones((3, 0))), "`features` must not be empty"),
     "X one-dimensional": (
         lambda: kd.kernels.rbf([1.0, 2.0]),

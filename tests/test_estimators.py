@@ -141,6 +141,20 @@ def test_weighted_choice_leaves_out_a_point_with_all_its_copies():
     np.testing.assert_allclose(by_gcv[0], by_gcv[1], rtol=1e-9)
 
 
+def test_undefined_scores_are_never_chosen():
+    model = SelfDistilledKernelRidgeCV(ridges=[1e-170, 1.0], criterion="gcv", gamma=0.5).fit(X, Y)
+    assert model.ridge_ == 1.0
+    with pytest.raises(ValueError, match="the sum of the sample weights, must exceed"):
+        SelfDistilledKernelRidgeCV(criterion="gcv", gamma=0.5).fit(X, Y, sample_weight=np.full(40, 1 / 40))
+
+
+def test_float32_kernels_stay_float32_with_weights():
+    K = kd.kernels.rbf(X, gamma=0.5).astype(np.float32)
+    K[0, 1] += 2e-7
+    model = SelfDistilledKernelRidge(kernel="precomputed").fit(K, Y, sample_weight=1 + np.arange(40) % 2)
+    assert np.isfinite(model.predict(K)).all()
+
+
 def test_a_pipeline_and_a_grid_search_on_diabetes():
     data, target = load_diabetes(return_X_y=True)
     pipeline = make_pipeline(StandardScaler(), SelfDistilledKernelRidge(kernel="rbf"))

@@ -133,6 +133,21 @@ def test_schedule_and_polynomial_are_the_same_filter(weights):
     np.testing.assert_allclose(polynomial.teacher_weights(), weights, rtol=1e-6)
 
 
+@pytest.mark.parametrize("weights", [[1e17], [1e10], [-3.0] * 30, [-6433713753386421.0, 1.1e-16, 0.78, 0.9], [-1e8, 0.5, 2.0]])
+def test_weights_far_outside_spoil_neither_round_zero_nor_what_can_be_kept(weights):
+    with mp.workdps(DIGITS):
+        for d in (1e-6, 3.0, 1e6, 1e16):
+            got = kd.Distilled(1.0, weights).every_round(d)
+            assert abs(got.dual[0] * (1 + d) - 1) < 1e-15
+            for t in range(1, len(weights) + 1):
+                fit, dual, residual = exact_chain(d, [1.0] * (t + 1), weights[:t])
+                _, _, before = exact_chain(d, [1.0] * t, weights[: t - 1])
+                condition = 1 + abs(weights[t - 1] * before) / abs(1 - mp.mpf(weights[t - 1]) * before)
+                assert abs(got.fit[t] / fit - 1) < 1e-13 * condition
+                assert abs(got.dual[t] / dual - 1) < 1e-13 * condition
+                assert abs(got.residual[t] - residual) < 1e-13 * abs(residual) + 1e-13 * max(map(abs, weights[:t]))
+
+
 def test_limit_is_where_many_rounds_end():
     for weight in (-0.9, 0.0, 0.4, 0.99):
         limit = kd.Distilled.limit(ridge=0.2, teacher_weight=weight)

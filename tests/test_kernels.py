@@ -3,6 +3,7 @@
 import itertools
 import tracemalloc
 
+import mpmath as mp
 import numpy as np
 import pytest
 from numpy.polynomial.hermite_e import hermegauss
@@ -161,6 +162,41 @@ def test_memory_is_the_result_and_a_few_blocks(name):
     peak = tracemalloc.get_traced_memory()[1] / (8 * 2000**2)
     tracemalloc.stop()
     assert peak < 2.0
+
+
+@pytest.mark.parametrize("kernel", [kernels.rbf, kernels.laplace])
+def test_outliers_clusters_and_wide_columns_keep_their_digits(kernel):
+    wide = np.column_stack([1.7e9 + RNG.integers(0, 10, 200) * 1e8, RNG.normal(size=200)])
+    clusters = np.vstack([RNG.normal(size=(40, 3)), 1e8 + RNG.normal(size=(40, 3))])
+    outlier = np.array([[0.0], [1.0], [1e9]])
+    for points in (wide, clusters, outlier):
+        metric = "sqeuclidean" if kernel is kernels.rbf else "euclidean"
+        np.testing.assert_allclose(
+            kernel(points, gamma=0.7), np.exp(-0.7 * cdist(points, points, metric)), rtol=1e-9, atol=1e-12
+        )
+    for h in (1e-6, 1e-8):
+        near = np.array([[1.0, 2.0], [1.0 + h, 2.0]])
+        distance = near[1, 0] - near[0, 0]
+        assert abs(kernel(near, gamma=1.0 / h)[0, 1] - np.exp(-(distance ** (2 if kernel is kernels.rbf else 1)) / h)) < 1e-12
+
+
+@pytest.mark.parametrize("features", [64, 784, 3072])
+def test_gram_diagonals_are_exact(features):
+    pixels = RNG.integers(0, 256, size=(300, features)).astype(float)
+    assert (np.diag(kernels.laplace(pixels, gamma=0.1)) == 1).all()
+    assert (np.diag(kernels.rbf(pixels, gamma=0.1)) == 1).all()
+    expected = 3 * 2 / features * np.sum(pixels**2, axis=1)
+    np.testing.assert_allclose(np.diag(kernels.ntk(pixels, depth=2)), expected, rtol=1e-13)
+
+
+def test_erf_network_of_huge_inputs_stays_finite():
+    for scale in (1e4, 1e8, 1e12):
+        K = kernels.ntk([[scale]], depth=1, activation="erf")[0, 0]
+        q = mp.mpf(2) * mp.mpf(scale) ** 2
+        tangent = q * 2 * 4 / mp.pi / mp.sqrt(1 + 4 * q) + 2 * 2 / mp.pi * mp.asin(2 * q / (1 + 2 * q))
+        assert abs(K / tangent - 1) < 1e-10
+        many = kernels.ntk(scale * RNG.normal(size=(6, 3)), depth=2, activation="erf")
+        assert np.isfinite(many).all()
 
 
 def test_laplace_does_not_see_rounding_as_distance():

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 
+import mpmath as mp
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -132,6 +133,33 @@ def test_joint_weights_survive_parallel_directions_and_few_points():
                 fits = kd.rounds(s, y, ridge=ridge, teacher_weights=w, cross=cross[:rows])[-1]
                 none = kd.rounds(s, y, ridge=ridge, teacher_weights=[], cross=cross[:rows])[0]
                 assert np.mean((fits - y_val[:rows]) ** 2) <= np.mean((none - y_val[:rows]) ** 2) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(("ridge", "rounds"), [(1e6, 3), (1e4, 5), (100.0, 8), (0.3, 4), (1e-3, 6)])
+def test_joint_attains_the_optimum_of_high_precision(ridge, rounds):
+    K, cross, y, y_val = (np.asarray(a) for a in problem(3, outputs=1))
+    with mp.workdps(100):
+        smoother = mp.matrix((K).tolist()) * mp.inverse(mp.matrix((K + 0 * K).tolist()) + ridge * mp.eye(len(K)))
+        power = mp.inverse(mp.matrix(K.tolist()) + ridge * mp.eye(len(K))) * mp.matrix(y.ravel().tolist())
+        columns = []
+        for _ in range(rounds + 1):
+            columns.append(mp.matrix(cross.tolist()) * power)
+            power = smoother * power
+        steps = mp.matrix(len(cross), rounds)
+        for j in range(rounds):
+            steps[:, j] = columns[j + 1] - columns[j]
+        gap = mp.matrix(y_val.ravel().tolist()) - columns[0]
+        free = mp.lu_solve(steps.T * steps, steps.T * gap)
+        optimum = float(mp.norm(gap - steps * free) ** 2 / len(cross))
+    w = kd.optimal_weights(kd.Spectrum.from_gram(K), y, cross, y_val, ridge=ridge, rounds=rounds, method="joint")
+    fits = kd.rounds(kd.Spectrum.from_gram(K), y, ridge=ridge, teacher_weights=w, cross=cross)[-1]
+    none = kd.rounds(kd.Spectrum.from_gram(K), y, ridge=ridge, teacher_weights=[], cross=cross)[0]
+    assert np.mean((fits - y_val) ** 2) <= optimum * (1 + 1e-6) + 1e-9 * np.mean((none - y_val) ** 2)
+
+
+def test_greedy_after_a_perfect_round_goes_on():
+    w = kd.optimal_weights(kd.Spectrum.from_gram(np.eye(3)), [1.0, 2, 3], np.eye(3)[:2], [1.0, 2.0], ridge=1.0, rounds=2)
+    np.testing.assert_allclose(w, [-2.0, 0.0], atol=1e-12)
 
 
 def test_identifiability_is_reported_and_warned_about():
