@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
 from kdtheory.filters import Distilled
-from kdtheory.spectrum import Spectrum
+from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["limit", "predict", "risk_grid", "rounds"]
 
@@ -70,6 +70,7 @@ def rounds(
     >>> bool(np.allclose(half, (none + full) / 2))
     True
     """
+    require_spectrum(spectrum)
     labels = outputs(y, "y", length=spectrum.n)
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
     if cross is None:
@@ -107,6 +108,7 @@ def predict(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, *, ridge: ArrayL
     >>> bool(np.allclose(last, (1 / (1 + 1)) ** 3))  # pure distillation is a power of d / (d + ridge), here d = 1
     True
     """
+    require_spectrum(spectrum)
     return spectrum.predict(Distilled(ridge, teacher_weights), y, cross)
 
 
@@ -143,6 +145,7 @@ def limit(spectrum: Spectrum, y: ArrayLike, *, ridge: float, teacher_weight: flo
     >>> bool(np.allclose(limit(s, y, ridge=0.3, teacher_weight=0.7), s.fit(Ridge(1.0), y)))
     True
     """
+    require_spectrum(spectrum)
     largest = float(spectrum.eigenvalues[0])
     filter = Distilled.limit(ridge=ridge, teacher_weight=teacher_weight, largest_eigenvalue=largest)
     return spectrum.fit(filter, y) if cross is None else spectrum.predict(filter, y, cross)
@@ -254,6 +257,7 @@ def power_predictions(basis: Array, z: Array, d: Array, ridge: float, count: int
 
 def held_out(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, y_val: ArrayLike) -> tuple[Array, Array, Array]:
     """Training labels (n, p), cross matrix (m, n) and validation values (m, p), checked against each other."""
+    require_spectrum(spectrum)
     labels = column_shape(outputs(y, "y", length=spectrum.n))
     new = matrix(cross, "cross", shape=(None, spectrum.n))
     wanted = column_shape(outputs(y_val, "y_val", length=len(new)))

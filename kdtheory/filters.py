@@ -177,7 +177,7 @@ class Distilled:
         --------
         Pure distillation multiplies by the shrinkage once more in every round:
 
-        >>> Distilled(1.0, [1.0, 1.0]).every_round(1.0).fit.tolist()
+        >>> Distilled(1.0, [1.0, 1.0]).every_round(1.0).fit.round(12).tolist()
         [0.5, 0.25, 0.125]
         """
         return chain(nonnegative(eigenvalues), self.ridges, self.weights)

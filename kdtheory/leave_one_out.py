@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from kdtheory.checks import Array, column_shape, outputs, schedule, whole
 from kdtheory.distillation import in_power_basis, power_coefficients, power_predictions
 from kdtheory.filters import Distilled
-from kdtheory.spectrum import Spectrum
+from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["loo", "loo_grid"]
 
@@ -65,6 +65,7 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     >>> bool(np.allclose(loo(unrelated, [1.0, 2.0], ridge=0.5, teacher_weights=[0.5]), 0.0, atol=1e-12))
     True
     """
+    require_spectrum(spectrum)
     labels = outputs(y, "y", length=spectrum.n)
     columns = column_shape(labels)
     chain = Distilled(ridge, teacher_weights)
@@ -111,6 +112,7 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     >>> (1 - 0.5 / (1 + 1)) ** 2
     0.5625
     """
+    require_spectrum(spectrum)
     columns = column_shape(outputs(y, "y", length=spectrum.n))
     ridge_list = schedule(ridges, "ridges", above_zero=True)
     weights, T = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds")

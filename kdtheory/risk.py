@@ -12,7 +12,7 @@ from kdtheory.filters import Distilled
 from kdtheory.leave_one_out import loo, loo_grid
 from kdtheory.parabola import RiskCurve
 from kdtheory.recursion import Chain
-from kdtheory.spectrum import Spectrum
+from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["BiasVariance", "RiskCurve", "bias_variance", "gcv", "gcv_grid", "loo", "loo_grid", "sure"]
 
@@ -56,6 +56,7 @@ def bias_variance(
     >>> bias_variance(s, [1.0, 0.0], noise_variance=1.0, ridge=1.0, teacher_weights=[1.0])
     BiasVariance(bias=array([0.125  , 0.28125]), variance=array([0.25  , 0.0625]))
     """
+    require_spectrum(spectrum)
     f = column_shape(outputs(signal, "signal", length=spectrum.n))
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
     variance = positive(noise_variance, "noise_variance", zero=True) * np.sum(every.fit**2, axis=1)
@@ -89,6 +90,7 @@ def gcv(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     >>> gcv(s, [1.0, 1.0], ridge=1.0, teacher_weights=[])
     array([1.])
     """
+    require_spectrum(spectrum)
     return _gcv(spectrum, y, Distilled(ridge, teacher_weights), float(spectrum.n))
 
 
@@ -129,6 +131,7 @@ def gcv_grid(
     array([[[1., 1.]],
            [[1., 1.]]])
     """
+    require_spectrum(spectrum)
     n = float(spectrum.n) if n_effective is None else positive(n_effective, "n_effective")
     chains = [
         [
@@ -174,6 +177,7 @@ def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: Arra
     >>> sure(s, [1.0, 1.0], noise_variance=1.0, ridge=1.0, teacher_weights=[])
     array([0.25])
     """
+    require_spectrum(spectrum)
     labels = column_shape(outputs(y, "y", length=spectrum.n))
     variance = positive(noise_variance, "noise_variance", zero=True)
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)

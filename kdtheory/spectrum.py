@@ -281,5 +281,11 @@ class Spectrum:
         return float(values[0]) if labels.ndim == 1 else np.asarray(values)
 
 
+def require_spectrum(value: object) -> None:
+    """Refuse a Gram matrix where its spectrum is wanted."""
+    if not isinstance(value, Spectrum):
+        raise ValueError(f"`spectrum` must be a Spectrum, got {type(value).__name__}; make one by Spectrum.from_gram(gram).")
+
+
 def _scale(values: Array, z: Array) -> Array:
     return np.asarray(values[:, None] * z if z.ndim == 2 else values * z)

@@ -16,10 +16,10 @@ from paper_figs.style import INK, PAGE, Table, stack, where
 
 WEIGHTS = np.sinh(np.linspace(np.arcsinh(-12.0), np.arcsinh(18.0), 67)) / 2  # -6 .. 9, dense around zero
 ROUNDS = 20
-MARKS = (
-    ("optimum_clean", "*", INK, "closed-form optimum, clean validation labels"),
-    ("optimum_noisy", "*", "white", "the same, validation labels as noisy as the training's"),
-    ("optimum_loo", "o", "none", "closed-form optimum, exact leave-one-out"),
+MARKS = (  # column, marker, size, face, edge, label
+    ("optimum_noisy", "*", 10, "white", INK, "closed-form optimum, validation labels as noisy as the training's"),
+    ("optimum_clean", "*", 6.5, INK, "white", "closed-form optimum, clean validation labels"),
+    ("optimum_loo", "o", 9, "none", INK, "closed-form optimum, exact leave-one-out"),
 )
 RATIO = 2.0  # colours end at twice and half the undistilled error
 
@@ -72,13 +72,16 @@ def draw(table: Table, title: str) -> Figure:
             if j == 0:
                 axis.set_ylabel(f"noise {noise:.0%}\nround")
     for axis in axes[-1]:
-        axis.set_xlabel("teacher weight")
+        axis.set_xlabel("teacher weight (asinh scale)")
     bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=[0.5, 0.7, 1.0, 1.4, 2.0], extend="both", pad=0.01)
     bar.ax.set_yticklabels(["0.5", "0.7", "1", "1.4", "2"])
     bar.minorticks_off()
     bar.set_label("validation error / error of round 0")
     dots = axes[0, 0].get_legend_handles_labels()[0][:2]
-    stars = [Line2D([], [], marker=m, mfc=face, mec=INK, mew=0.7, ms=7, ls="none", label=text) for _, m, face, text in MARKS]
+    stars = [
+        Line2D([], [], marker=marker, ms=size, mfc=face, mec=edge, mew=0.7, ls="none", label=label)
+        for _, marker, size, face, edge, label in MARKS
+    ]
     figure.legend(handles=[*dots, *stars], loc="outside lower center", ncols=2)
     figure.suptitle(title, fontsize=8.5)
     return figure
@@ -100,10 +103,11 @@ def _panel(axis: Any, panel: Table) -> Any:
         best = WEIGHTS[errors[:, 1:].argmin(axis=0)]
         axis.plot(best[1:], rounds[1:], "o", ms=2.4, mfc=face, mec=INK, mew=0.5, label=f"best of each round, {label}")
     low, high = WEIGHTS[0], WEIGHTS[-1]
-    for name, marker, face, label in MARKS:
+    for name, marker, size, face, edge, _ in MARKS:
         weight = float(panel[name][0])
         shown = marker if low <= weight <= high else "<" if weight < low else ">"
-        axis.plot(np.clip(weight, low, high), 1, shown, mfc=face, mec=INK, mew=0.7, ms=7, label=label, clip_on=False, zorder=5)
+        how: dict[str, Any] = {"ms": size, "mfc": face, "mec": edge, "mew": 0.7, "clip_on": False, "zorder": 5}
+        axis.plot(np.clip(weight, low, high), 1, shown, **how)
     axis.set_xscale("asinh", linear_width=0.5)
     axis.set_xticks([-5, -2, -1, 0, 1, 2, 5], ["-5", "-2", "-1", "0", "1", "2", "5"])
     axis.set(xlim=(low, high), ylim=(0.5, ROUNDS + 0.5), yticks=[1, 5, 10, 15, 20])

@@ -1,11 +1,13 @@
 """Distance to the infinite-round limit: measured by a chain of linear solves, against the exact formula.
 
 y_t - y_inf = (w A)^(t+1) (y - y_inf) exactly (lines); in the long run each round shrinks it by w d_1 / (d_1 + ridge) (dotted).
-Toy example, weights 0.5, 0.75, 0.95, and 1.05 (above 1 and still convergent, towards a negative ridge). The measured points
-end at the rounding of the solves. Nothing is tuned.
+Toy example, weights 0.5, 0.75, 0.9, and half way from 1 to the end of the interval of convergence (towards a negative ridge).
+The measured points end at the rounding of the solves. Nothing is tuned.
 """
 
 from __future__ import annotations
+
+from itertools import cycle
 
 import numpy as np
 import scipy.linalg
@@ -13,11 +15,11 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 import kdtheory as kd
-from paper_figs.style import COLUMN, OKABE_ITO, Table, stack, where
+from paper_figs.style import COLUMN, INK, OKABE_ITO, Table, stack, where
 from paper_figs.toy import Toy
 
 TOY = Toy()
-WEIGHTS = (0.5, 0.75, 0.95, 1.05)
+WEIGHTS = (0.5, 0.75, 0.9, 1 + 0.5 * TOY.ridge / float(TOY.spectrum.eigenvalues[0]))
 ROUNDS = 60
 
 
@@ -51,12 +53,15 @@ def compute() -> Table:
 def draw(table: Table) -> Figure:
     """Measurement as points, theory as lines, the asymptotic slope dotted."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.9))
-    for weight, color in zip(np.unique(table["teacher_weight"]), OKABE_ITO, strict=False):
+    for weight, color in zip(np.unique(table["teacher_weight"]), cycle(OKABE_ITO), strict=False):
         line = where(table, teacher_weight=weight)
-        axis.plot(line["round"], line["exact"], color=color, label=f"{weight:g}")
+        axis.plot(line["round"], line["exact"], color=color, label=f"{weight:.3g}")
         axis.plot(line["round"][::3], line["measured"][::3], "o", ms=2.5, color=color, mfc="white", mew=0.8)
         tail = line["exact"][-1] * line["rate"][0] ** (line["round"] - ROUNDS)
         axis.plot(line["round"], tail, ":", color=color, lw=0.8)
-    axis.set(yscale="log", xlabel="round $t$", ylabel=r"$|\hat y_t - \hat y_\infty|$", ylim=(3e-17, 30))
-    axis.legend(title="teacher weight", ncols=2, loc="lower left")
+    axis.plot([], [], "-", color=INK, label="exact formula")
+    axis.plot([], [], "o", ms=2.5, color=INK, mfc="white", mew=0.8, label="chain of solves")
+    axis.plot([], [], ":", color=INK, lw=0.8, label="final rate")
+    axis.set(yscale="log", xlabel="round $t$", ylabel=r"$|\hat y_t - \hat y_\infty|$", ylim=(1e-26, 30))
+    axis.legend(title="teacher weight", ncols=2, loc="lower left", columnspacing=1.0)
     return figure

@@ -7,6 +7,8 @@ is R(0)^(t+1). Six rounds, as in the authors' figure, are too few to see it for 
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -28,8 +30,8 @@ def compute() -> Table:
     rows = []
     for w in WEIGHTS:
         b = kd.Distilled.constant(ridge=TOY.ridge, teacher_weight=w, rounds=ROUNDS).every_round(d).fit
-        end = kd.Distilled.limit(ridge=TOY.ridge, teacher_weight=w).fit(d)
-        ratio, limit = b[:, 0] / b[:, 1], end[0] / end[1] if w < 1 else np.inf
+        end = kd.Distilled.limit(ridge=TOY.ridge, teacher_weight=w, largest_eigenvalue=float(d[0])).fit(d)
+        ratio, limit = b[:, 0] / b[:, 1], end[0] / end[1] if end.all() else np.inf
         power = (b[0, 0] / b[0, 1]) ** (rounds + 1)
         rows.append(
             {
@@ -45,23 +47,30 @@ def compute() -> Table:
 
 
 def draw(table: Table) -> Figure:
-    """One line per weight, its limit as a tick on the right, its peak as a dot."""
+    """One line per weight, its peak as a dot, its limit as a dashed line on the right."""
     figure, axis = plt.subplots(figsize=(COLUMN, 2.9))
-    for weight, color in zip(np.unique(table["teacher_weight"]), OKABE_ITO, strict=False):
+    top = 0.0
+    for weight, color in zip(np.unique(table["teacher_weight"]), cycle(OKABE_ITO), strict=False):
         line = where(table, teacher_weight=weight)
-        axis.plot(line["round"] + 1, line["ratio"], color=color, label=f"{weight:g}")
-        if weight < 1:
+        fits = line["round"] + 1
+        axis.plot(fits, line["ratio"], color=color, label=f"{weight:g}")
+        if np.isfinite(line["limit"]).all():
             peak = int(line["ratio"].argmax())
-            axis.plot(line["round"][peak] + 1, line["ratio"][peak], "o", ms=4, color=color)
-            axis.plot([ROUNDS + 1, 1.6 * ROUNDS], [line["limit"][0]] * 2, "--", color=color, lw=1.0)
-    first = where(table, teacher_weight=1.0)
-    crossing = np.log(first["d_ratio"][0]) / np.log(first["ratio"][0])
+            top = max(top, line["ratio"][peak])
+            axis.plot(fits[peak], line["ratio"][peak], "o", ms=4, color=color)
+            axis.plot([fits[-1], 1.6 * fits[-1]], [line["limit"][0]] * 2, "--", color=color, lw=1.0)
+    first, last = table["upper_bound"][0], int(table["round"].max()) + 1
+    crossing, high = np.log(table["d_ratio"][0]) / np.log(first), 1 + 1.6 * (top - 1)
+    low = first - 0.08 * (high - first)
     axis.axvline(crossing, color=GREY, lw=0.8, ls=":")
-    axis.annotate(
-        "above their\nlimits from here", (crossing, 1.10), xytext=(4, 0), textcoords="offset points", color=GREY, fontsize=7
-    )
-    axis.set(xscale="log", xlabel="fits $t + 1$", ylabel="$R = b_9\\,/\\,b_{10}$", ylim=(1.08, 1.95), xlim=(1, 1.6 * ROUNDS))
-    axis.set_xticks([1, 2, 5, 10, 20, 61], ["1", "2", "5", "10", "20", "61"])
+    note = "above their\nlimits from here"
+    axis.annotate(note, (crossing, low), xytext=(4, 3), textcoords="offset points", color=GREY, fontsize=7)
+    label = f"$R = b_{{{PAIR[0] + 1}}}\\,/\\,b_{{{PAIR[1] + 1}}}$"
+    axis.set(xscale="log", xlabel="fits $t + 1$", ylabel=label, ylim=(low, high), xlim=(1, 1.6 * last))
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= last]
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.minorticks_off()
+    axis.plot([], [], "o", ms=4, color=GREY, label="peak")
+    axis.plot([], [], "--", lw=1.0, color=GREY, label="limit")
     axis.legend(title="teacher weight", loc="upper right", ncols=2)
     return figure

@@ -43,6 +43,11 @@ def round_colors(count: int) -> list[Any]:
     return [mpl.colormaps["viridis"](x) for x in np.linspace(0.0, 0.9, count)]
 
 
+def round_label(t: float, rounds: int) -> str:
+    """Legend entry of round t; of many rounds only some are named."""
+    return f"round {t:.0f}" if t % max(1, -(-rounds // 8)) == 0 else "_nolegend_"
+
+
 def where(table: Table, **conditions: Any) -> Table:
     """Rows of a table where each named column has the given value."""
     keep = np.ones(len(next(iter(table.values()))), dtype=bool)

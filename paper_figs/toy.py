@@ -69,7 +69,8 @@ class Toy:
         """Diagonal of B, rounds 0 .. T and then the limit: (T + 2, 11)."""
         d = self.spectrum.eigenvalues
         chain = kd.Distilled.constant(ridge=self.ridge, teacher_weight=teacher_weight, rounds=self.rounds).every_round(d)
-        return np.vstack([chain.fit, kd.Distilled.limit(ridge=self.ridge, teacher_weight=teacher_weight).fit(d)])
+        limit = kd.Distilled.limit(ridge=self.ridge, teacher_weight=teacher_weight, largest_eigenvalue=float(d[0]))
+        return np.vstack([chain.fit, limit.fit(d)])
 
     @property
     def round_numbers(self) -> NDArray[np.float64]:

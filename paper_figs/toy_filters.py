@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper_figs.style import INK, PAGE, Table, round_colors, stack, where
+from paper_figs.style import INK, PAGE, Table, round_colors, round_label, stack, where
 from paper_figs.toy import Toy
 
 TOY = Toy()
@@ -35,7 +35,7 @@ def draw(table: Table) -> Figure:
     for axis, weight in zip(axes[0], weights, strict=True):
         for t, color in zip(rounds, round_colors(len(rounds)), strict=True):
             bars = where(table, teacher_weight=weight, round=t)
-            axis.bar(bars["index"], bars["b"], width=0.8, color=color, label=f"round {t:.0f}")
+            axis.bar(bars["index"], bars["b"], width=0.8, color=color, label=round_label(t, TOY.rounds))
         limit = where(table, teacher_weight=weight, round=np.inf)
         edges = np.append(limit["index"] - 0.5, limit["index"][-1] + 0.5)
         axis.stairs(limit["b"], edges, color=INK, ls="--", lw=1.0, label="limit")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper_figs.style import GREY, INK, PAGE, Table, round_colors, stack, where
+from paper_figs.style import GREY, INK, PAGE, Table, round_colors, round_label, stack, where
 from paper_figs.toy import Toy
 
 TOY = Toy()
@@ -35,7 +35,7 @@ def draw(table: Table) -> Figure:
         rounds = np.unique(table["round"])
         for t, color in zip(rounds[:-1], round_colors(len(rounds) - 1), strict=True):
             curve = where(table, teacher_weight=weight, round=t)
-            axis.plot(curve["x"], curve["prediction"], color=color, label=f"round {t:.0f}")
+            axis.plot(curve["x"], curve["prediction"], color=color, label=round_label(t, TOY.rounds))
         curve = where(table, teacher_weight=weight, round=np.inf)
         axis.plot(curve["x"], curve["prediction"], "--", color=INK, label="limit")
         axis.plot(*TOY.points.T, "x", color=INK, ms=4, label="labels")

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from paper_figs.style import INK, PAGE, Table, round_colors, stack, where
+from paper_figs.style import INK, PAGE, Table, round_colors, round_label, stack, where
 from paper_figs.toy import Toy
 
 TOY = Toy()
@@ -34,7 +34,7 @@ def draw(table: Table) -> Figure:
     for axis, weight in zip(axes[0], weights, strict=True):
         for t, color in zip(rounds, round_colors(len(rounds)), strict=True):
             line = where(table, teacher_weight=weight, round=t)
-            axis.plot(line["index"], line["ratio"], "o-", ms=2.5, color=color, label=f"round {t:.0f}")
+            axis.plot(line["index"], line["ratio"], "o-", ms=2.5, color=color, label=round_label(t, TOY.rounds))
         limit = where(table, teacher_weight=weight, round=np.inf)
         if np.isfinite(limit["ratio"]).all():
             axis.plot(limit["index"], limit["ratio"], "--", color=INK, label="limit")

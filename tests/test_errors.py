@@ -44,6 +44,25 @@ CASES = {
         "must have squares within floating",
     ),
     "ragged ridges": (lambda: kd.Distilled([1.0, [2.0]], [0.5]), "`ridge` must be a rectangular array"),
+    **{
+        f"gram for spectrum in {f.__name__}": (
+            lambda f=f, a=a: f(np.eye(3), *a[0], **a[1]),
+            "`spectrum` must be a Spectrum, got ndarray; make one by Spectrum.from_gram(gram).",
+        )
+        for f, a in (
+            (kd.rounds, ((Y,), GOOD)),
+            (kd.loo, ((Y,), GOOD)),
+            (kd.gcv, ((Y,), GOOD)),
+            (kd.sure, ((Y,), GOOD | {"noise_variance": 1.0})),
+            (kd.bias_variance, ((Y,), GOOD | {"noise_variance": 1.0})),
+            (kd.loo_grid, ((Y,), GRID)),
+            (kd.gcv_grid, ((Y,), GRID)),
+            (kd.risk_grid, ((Y, CROSS, [1.0, 1.0]), GRID)),
+            (kd.optimal_weights, ((Y, CROSS, [1.0, 1.0]), {"ridge": 1.0, "rounds": 1})),
+            (kd.distillation.limit, ((Y,), {"ridge": 1.0, "teacher_weight": 0.5})),
+            (kd.distillation.predict, ((Y, CROSS), GOOD)),
+        )
+    },
     "features empty": (lambda: kd.Spectrum.from_features(np.ones((3, 0))), "`features` must not be empty"),
     "X one-dimensional": (
         lambda: kd.kernels.rbf([1.0, 2.0]),

@@ -3,8 +3,10 @@
 import csv
 import importlib
 import logging
+from dataclasses import replace
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -79,6 +81,21 @@ def test_limit_distance_measurement_meets_theory():
     for weight in limit_distance.WEIGHTS:
         tail = where(table, teacher_weight=weight)["exact"][-2:]
         assert abs(tail[1] / tail[0] - where(table, teacher_weight=weight)["rate"][0]) < 0.01
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ridge": 0.05}, {"rounds": 30}, {"rounds": 2}, {"teacher_weights": (1.05, 0.2)}, {"gamma": 10.0}]
+)
+def test_a_student_may_change_one_parameter(changes, monkeypatch):
+    for figure in (toy_fits, toy_filters, toy_ratios, ratio_peak, limit_distance):
+        monkeypatch.setattr(figure, "TOY", replace(figure.TOY, **changes))
+        if figure is limit_distance:
+            monkeypatch.setattr(figure, "WEIGHTS", tuple(np.linspace(0.1, 0.9, 8)))
+        plt.close(figure.draw(figure.compute()))
+    monkeypatch.setattr(ratio_peak, "PAIR", (0, 1))
+    monkeypatch.setattr(ratio_peak, "ROUNDS", 10)
+    monkeypatch.setattr(ratio_peak, "WEIGHTS", (0.3, 0.6))
+    plt.close(ratio_peak.draw(ratio_peak.compute()))
 
 
 def test_fits_include_the_limit():
