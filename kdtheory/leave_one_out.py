@@ -7,7 +7,10 @@ the correction :math:`\gamma_t` of the i-th target solves a triangular system wi
 
 .. math::
     \sum_{s \le t} \Big(\prod_{j=s+1}^{t} w_j\Big) (M S^{t-s})_{ii}\, \gamma_s = -c_{t,i}, \qquad
-    \hat y^{(-i)}_t = (1 - w_t)\, y_i + w_t\, \hat y^{(-i)}_{t-1} + \gamma_t .
+    \hat y^{(-i)}_t = \hat y_{t,i} + \sum_{s \le t} \Big(\prod_{j=s+1}^{t} w_j\Big) (S^{t-s+1})_{ii}\, \gamma_s .
+
+Both sums contract where the chain does; the shorter :math:`(1 - w_t)\,y_i + w_t\,\hat y^{(-i)}_{t-1} + \gamma_t` would
+amplify its own rounding by w in every round.
 
 The textbook shortcut :math:`y_i - (y_i - \hat y_i)/(1 - h_{ii})` is exact for round 0 and for the limit, and for no
 round between: there the teacher has seen the point.
@@ -72,7 +75,8 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     every = chain.every_round(spectrum.eigenvalues)
     at_zero = (1.0 - np.concatenate(([0.0], chain.weights))) / chain.ridges
     coefficients = np.stack([spectrum.apply(dual, zero, columns) for dual, zero in zip(every.dual, at_zero, strict=True)])
-    return _solve(coefficients, columns, chain.weights, _Diagonals(spectrum, chain.ridges)).reshape(-1, *labels.shape)
+    fits = np.stack([spectrum.apply(fit, 0.0, columns) for fit in every.fit])
+    return _solve(coefficients, fits, chain.weights, _Diagonals(spectrum, chain.ridges)).reshape(-1, *labels.shape)
 
 
 def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_weights: ArrayLike, rounds: int) -> Array:
@@ -121,13 +125,15 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     grid = np.empty((len(ridge_list), len(weights), T + 1))
     for row, ridge in zip(grid, ridge_list, strict=True):
         diagonals = _Diagonals(spectrum, np.full(T + 1, ridge))
-        basis = power_predictions(spectrum.eigenvectors, z, d, float(ridge), T + 1)  # M A^j y
-        basis = basis.reshape(len(columns), -1, T + 1)
-        basis[..., 0] += outside / ridge
-        for i, weight in enumerate(weights):
+        U = spectrum.eigenvectors
+        duals = power_predictions(U, z, d, float(ridge), T + 1).reshape(len(columns), -1, T + 1)  # M A^j y
+        duals[..., 0] += outside / ridge
+        fits = power_predictions(U, d[:, None] * z, d, float(ridge), T + 1).reshape(duals.shape)  # A^(j + 1) y
+        for i, weight in enumerate(weights.tolist()):
             if steady[i]:
-                coefficients = np.einsum("tj,npj->tnp", power_coefficients(float(weight), T), basis, optimize=True)
-                predictions = _solve(coefficients, columns, np.full(T, weight), diagonals)
+                combine = power_coefficients(weight, T)
+                both = [np.einsum("tj,npj->tnp", combine, basis, optimize=True) for basis in (duals, fits)]
+                predictions = _solve(both[0], both[1], np.full(T, weight), diagonals)
             else:
                 predictions = loo(spectrum, columns, ridge=ridge, teacher_weights=np.full(T, weight))
             row[i] = np.mean((columns - predictions) ** 2, axis=(1, 2))
@@ -135,7 +141,7 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
 
 
 class _Diagonals:
-    """diag(M_t S_{t-1} ... S_s) for s <= t; with one ridge it depends on t - s alone and is computed once."""
+    """Diagonals of M_t S_(t-1) ... S_s (`dual`) and S_t ... S_s (`fit`), s <= t; with one ridge only t - s matters."""
 
     def __init__(self, spectrum: Spectrum, ridges: Array) -> None:
         d, count = spectrum.eigenvalues[:, None], len(ridges)
@@ -147,23 +153,25 @@ class _Diagonals:
             product = np.cumprod(np.concatenate([np.ones_like(d), shrinkage[:, s : count - 1]], axis=1), axis=1)
             blocks.append(product / (d + ridges[s:]))
             at_zero += [1.0 / ridges[s]] + [0.0] * (count - s - 1)
-        self.columns = spectrum.diagonal(np.concatenate(blocks, axis=1), np.array(at_zero))
+        values = np.concatenate(blocks, axis=1)
+        self.dual = spectrum.diagonal(values, np.array(at_zero))
+        self.fit = spectrum.diagonal(d * values)
         self.offsets = np.cumsum([0] + [count - s for s in starts])
 
-    def __call__(self, s: int, t: int) -> Array:
-        return np.asarray(self.columns[:, t - s if self.same else self.offsets[s] + t - s, None])
+    def columns(self, t: int) -> list[int]:
+        """Where s = 0 .. t are kept, for this t."""
+        return [t - s if self.same else int(self.offsets[s]) + t - s for s in range(t + 1)]
 
 
-def _solve(coefficients: Array, labels: Array, weights: Array, diagonals: _Diagonals) -> Array:
+def _solve(coefficients: Array, fits: Array, weights: Array, diagonals: _Diagonals) -> Array:
     """The triangular recursion of the module's docstring, for all points and outputs: (T + 1, n, p)."""
-    passed: list[Array] = []  # gamma_s times the product of the teacher weights after s
+    passed = np.empty_like(coefficients)  # gamma_s times the product of the teacher weights after s
     predictions = np.empty_like(coefficients)
-    for t, coefficient in enumerate(coefficients):
-        weight = weights[t - 1] if t else 0.0
-        passed = [weight * gamma for gamma in passed]
-        held = coefficient + sum(diagonals(s, t) * gamma for s, gamma in enumerate(passed))
-        gamma = -held / diagonals(t, t)
-        passed.append(gamma)
-        previous = predictions[t - 1] if t else 0.0
-        predictions[t] = (1.0 - weight) * labels + weight * previous + gamma
+    for t, (coefficient, fit) in enumerate(zip(coefficients, fits, strict=True)):
+        columns = diagonals.columns(t)
+        if t:
+            passed[:t] *= weights[t - 1]
+        held = coefficient + np.einsum("ns,snp->np", diagonals.dual[:, columns[:-1]], passed[:t])
+        passed[t] = -held / diagonals.dual[:, columns[-1], None]
+        predictions[t] = fit + np.einsum("ns,snp->np", diagonals.fit[:, columns], passed[: t + 1])
     return predictions

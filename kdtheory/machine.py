@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,11 +93,20 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
 
     def _kernel_matrix(self, X: Array, X_train: Array | None) -> Array:
         """(n, n) for the training points, (m, n) for new ones."""
+        if not isinstance(self.kernel_params, (dict, type(None))):
+            raise ValueError(f"`kernel_params` must be a dictionary, got {self.kernel_params!r}.")
         params = dict(self.kernel_params or {})
         if isinstance(self.kernel, str):
             if self._precomputed:
                 return X
-            return kernels.named(self.kernel, gamma=self.gamma, depth=DEPTH)(X, X_train, **params)
+            kernel = kernels.named(self.kernel, gamma=self.gamma, depth=DEPTH)
+            known = [name for name in inspect.signature(kernel).parameters if name not in ("X", "X_train")]
+            for name in params:
+                if name not in known:
+                    raise ValueError(
+                        f"`kernel_params` of {self.kernel!r} may hold {', '.join(known) or 'nothing'}, got {name!r}."
+                    )
+            return kernel(X, X_train, **params)
         if not callable(self.kernel):
             raise ValueError(f"`kernel` must be a name or a function, got {self.kernel!r}.")
         other = X if X_train is None else X_train

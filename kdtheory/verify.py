@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kdtheory.checks import Array
 from kdtheory.distillation import limit, rounds
-from kdtheory.filters import Distilled
+from kdtheory.filters import Distilled, Ridge
 from kdtheory.leave_one_out import loo
 from kdtheory.parabola import RiskCurve
 from kdtheory.problem import Problem
@@ -129,6 +129,13 @@ def _training_faintness(p: Problem) -> float:
     d, z = p.spectrum.eigenvalues, p.spectrum.project(p.y)
     fit, u = (d / (d + p.ridge))[:, None] * z, (p.ridge / (d + p.ridge))[:, None]
     return p.rounding * float(np.linalg.norm(fit) * np.linalg.norm(p.y) / np.sum(u**2 * fit * z))
+
+
+def _gcv_rounding(p: Problem) -> float:
+    """What rounding does to residual and remaining freedom, both differences of nearly equal numbers at small ridges."""
+    s, teacher = p.spectrum, Ridge(p.ridge)
+    freedom = 1.0 - s.effective_dimension(teacher) / s.n
+    return p.rounding * float(1.0 / freedom + np.linalg.norm(p.y) / np.linalg.norm(s.residual(teacher, p.y)))
 
 
 def _vertex_of_three_students(p: Problem) -> Array:
@@ -269,6 +276,7 @@ IDENTITIES = (
         "Golub, Heath & Wahba (1979)",
         _gcv_by_definition,
         lambda p: gcv(p.spectrum, p.y, ridge=p.ridge, teacher_weights=(0.6,))[-1:],
+        lambda p: 1e-11 + 1000 * _gcv_rounding(p),
     ),
     Identity(
         "on training data the weight is at most -1",

@@ -122,7 +122,7 @@ def _network(
 ) -> Array:
     first, second = point_sets(X, X_train)
     depth = whole(depth, "depth")
-    if activation not in DUAL_ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in DUAL_ACTIVATIONS:
         raise ValueError(f"`activation` must be one of {', '.join(sorted(DUAL_ACTIVATIONS))}, got {activation!r}.")
     dual = DUAL_ACTIVATIONS[activation]
     variance_w = positive(weight_variance, "weight_variance")

@@ -195,6 +195,12 @@ def test_clone_and_pickle():
         (SelfDistilledKernelRidge(kernel="sigmoid"), "`kernel` must be one of laplace, linear"),
         (SelfDistilledKernelRidge(kernel=3), "`kernel` must be a name or a function"),
         (SelfDistilledKernelRidge(kernel="precomputed"), "`X` must be the square Gram matrix"),
+        (
+            SelfDistilledKernelRidge(kernel="ntk", kernel_params={"dept": 3}),
+            "`kernel_params` of 'ntk' may hold .*depth.*, got 'dept'",
+        ),
+        (SelfDistilledKernelRidge(kernel_params=3), "`kernel_params` must be a dictionary, got 3"),
+        (SelfDistilledKernelRidge(kernel="ntk", kernel_params={"activation": ["relu"]}), "`activation` must be one of"),
         (SelfDistilledKernelRidge(gamma=-1.0), "`gamma` must be positive"),
         (SelfDistilledKernelRidge(kernel=lambda a, b: -(a @ b.T)), "`gram` must be positive semi-definite"),
         (SelfDistilledKernelRidgeCV(ridges=[]), "`ridges` must not be empty"),

@@ -65,6 +65,24 @@ def test_grid_is_the_mean_over_single_chains():
                 np.testing.assert_allclose(grid[i, j], errors.mean(axis=(1, 2)), rtol=1e-9)
 
 
+@pytest.mark.parametrize("weight", [-2.0, 1.5, 3.0])
+def test_long_chains_outside_the_unit_interval_keep_their_digits(weight):
+    X = np.linspace(0, 1, 11)[:, None]
+    K, y = kd.kernels.rbf(X, gamma=80.0), np.sin(2 * np.pi * X[:, 0])
+    s, ridge = kd.Spectrum.from_gram(K), 5.0  # converges for |w| < 3.58
+    exact = leave_one_out(K, y, ridge, [weight] * 100)
+    assert relative(kd.loo(s, y, ridge=ridge, teacher_weights=[weight] * 100)[-1], exact[-1]) < 1e-10
+    grid = kd.loo_grid(s, y, ridges=[ridge], teacher_weights=[weight], rounds=100)
+    np.testing.assert_allclose(grid[0, 0], np.mean((exact - y) ** 2, axis=1), rtol=1e-10)
+
+
+def test_large_ridges_keep_relative_digits():
+    K, y = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([3.0, 1.0])
+    for ridge in (1e10, 1e17):
+        got = kd.loo(kd.Spectrum.from_gram(K), y, ridge=ridge, teacher_weights=[0.5])
+        np.testing.assert_allclose(got[0], [1.0 / ridge, 3.0 / ridge], rtol=1e-9)
+
+
 def test_one_point_knows_nothing_without_itself():
     np.testing.assert_allclose(
         kd.loo(kd.Spectrum.from_gram([[2.0]]), [3.0], ridge=0.5, teacher_weights=[0.5]), 0.0, atol=1e-15
