@@ -11,8 +11,6 @@ from kdtheory.problem import Problem, digits
 from kdtheory.tables import read
 from kdtheory.verify import IDENTITIES, check
 
-KERNELS = ("rbf", "laplace", "linear", "polynomial", "ntk", "nngp")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if all is well, 1 if an identity fails, 2 if the input cannot be used."""
@@ -40,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         help="CSV of numbers (comma, semicolon or tab; header optional) or .npz with X and y (default: digits)",
     )
     verify.add_argument("--target", metavar="COLUMN", help="CSV column to predict, by name or number (default: the last)")
-    verify.add_argument("--kernel", choices=KERNELS, default="rbf", help="kernel on standardised inputs (default: rbf)")
+    verify.add_argument(
+        "--kernel", choices=tuple(kernels.KERNELS), default="rbf", help="kernel on standardised inputs (default: rbf)"
+    )
     verify.add_argument("--gamma", type=float, help="of rbf, laplace and polynomial (default: 1 / features)")
     verify.add_argument("--depth", type=int, default=3, help="hidden layers of ntk and nngp (default: 3)")
     verify.add_argument("--ridge", type=float, default=0.1, help="of K + ridge I (default: 0.1)")

@@ -77,10 +77,15 @@ def rounds(
         basis, multipliers = spectrum.eigenvectors, every.fit
     else:
         basis, multipliers = matrix(cross, "cross", shape=(None, spectrum.n)) @ spectrum.eigenvectors, every.dual
-    z = column_shape(spectrum.project(labels))
-    stacked = np.einsum("tr,rp->rtp", multipliers, z).reshape(spectrum.rank, -1)
-    values = (basis @ stacked).reshape(len(basis), len(multipliers), z.shape[1]).swapaxes(0, 1)
-    return np.ascontiguousarray(values[..., 0] if labels.ndim == 1 else values)
+    values = every_product(basis, multipliers, column_shape(spectrum.project(labels)))
+    return values[..., 0] if labels.ndim == 1 else values
+
+
+def every_product(basis: Array, multipliers: Array, z: Array) -> Array:
+    """Products basis · (multiplier · z) of every round: multipliers (T + 1, r) and z (r, p) -> (T + 1, rows, p)."""
+    stacked = np.einsum("tr,rp->rtp", multipliers, z).reshape(len(z), -1)
+    products = (basis @ stacked).reshape(len(basis), len(multipliers), z.shape[1])
+    return np.ascontiguousarray(products.swapaxes(0, 1))
 
 
 def predict(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:

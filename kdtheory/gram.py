@@ -42,7 +42,8 @@ def fill_products(first: Array, second: Array, transform: Callable[[Array, slice
             out[rows.stop :, rows] = block[:, rows.stop - start :].T
             # the block's own square: rounding may differ across its diagonal
             square = block[:, : rows.stop - start]
-            square[np.tril_indices_from(square, -1)] = square.T[np.tril_indices_from(square, -1)]
+            lower = np.tril_indices_from(square, -1)
+            square[lower] = square.T[lower]
     return out
 
 

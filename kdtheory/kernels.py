@@ -13,11 +13,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, finite, positive, whole
+from kdtheory.checks import Array, positive, whole
 from kdtheory.gram import fill_distances, fill_products, point_sets
 from kdtheory.wide_networks import nngp, ntk
 
-__all__ = ["laplace", "linear", "named", "nngp", "ntk", "polynomial", "rbf"]
+__all__ = ["KERNELS", "laplace", "linear", "named", "nngp", "ntk", "polynomial", "rbf"]
 
 
 def linear(X: ArrayLike, X_train: ArrayLike | None = None) -> Array:
@@ -165,6 +165,9 @@ def laplace(X: ArrayLike, X_train: ArrayLike | None = None, *, gamma: float | No
     return fill_distances(first, second, decay)
 
 
+KERNELS: dict[str, Callable[..., Array]] = {f.__name__: f for f in (laplace, linear, nngp, ntk, polynomial, rbf)}
+
+
 def named(name: str, **params: float | int | None) -> Callable[..., Array]:
     """The kernel of that name with those of the parameters that it has; the others are left out.
 
@@ -173,12 +176,11 @@ def named(name: str, **params: float | int | None) -> Callable[..., Array]:
     >>> named("linear", gamma=3.0, depth=2)([[2.0]])
     array([[4.]])
     """
-    functions: dict[str, Callable[..., Array]] = {f.__name__: f for f in (laplace, linear, nngp, ntk, polynomial, rbf)}
-    if name not in functions:
-        raise ValueError(f"`kernel` must be one of {', '.join(functions)}, got {name!r}.")
-    takes = inspect.signature(functions[name]).parameters
-    return functools.partial(functions[name], **{key: value for key, value in params.items() if key in takes})
+    if name not in KERNELS:
+        raise ValueError(f"`kernel` must be one of {', '.join(KERNELS)}, got {name!r}.")
+    takes = inspect.signature(KERNELS[name]).parameters
+    return functools.partial(KERNELS[name], **{key: value for key, value in params.items() if key in takes})
 
 
 def _gamma(gamma: float | None, points: Array) -> float:
-    return 1.0 / points.shape[1] if gamma is None else positive(finite(gamma, "gamma"), "gamma")
+    return 1.0 / points.shape[1] if gamma is None else positive(gamma, "gamma")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, outputs, schedule, whole
-from kdtheory.distillation import in_power_basis, power_coefficients, power_predictions
+from kdtheory.distillation import every_product, in_power_basis, power_coefficients, power_predictions
 from kdtheory.filters import Distilled
 from kdtheory.spectrum import Spectrum, require_spectrum
 
@@ -74,8 +74,9 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     chain = Distilled(ridge, teacher_weights)
     every = chain.every_round(spectrum.eigenvalues)
     at_zero = (1.0 - np.concatenate(([0.0], chain.weights))) / chain.ridges
-    coefficients = np.stack([spectrum.apply(dual, zero, columns) for dual, zero in zip(every.dual, at_zero, strict=True)])
-    fits = np.stack([spectrum.apply(fit, 0.0, columns) for fit in every.fit])
+    U, z, outside = spectrum.eigenvectors, spectrum.project(columns), spectrum.outside(columns)
+    coefficients = every_product(U, every.dual, z) + np.multiply.outer(at_zero, outside)
+    fits = every_product(U, every.fit, z)
     return _solve(coefficients, fits, chain.weights, _Diagonals(spectrum, chain.ridges)).reshape(-1, *labels.shape)
 
 
@@ -121,11 +122,10 @@ def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_wei
     ridge_list = schedule(ridges, "ridges", above_zero=True)
     weights, T = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds")
     steady = in_power_basis(weights, T)
-    d, z, outside = spectrum.eigenvalues, spectrum.project(columns), spectrum.outside(columns)
+    d, U, z, outside = spectrum.eigenvalues, spectrum.eigenvectors, spectrum.project(columns), spectrum.outside(columns)
     grid = np.empty((len(ridge_list), len(weights), T + 1))
     for row, ridge in zip(grid, ridge_list, strict=True):
         diagonals = _Diagonals(spectrum, np.full(T + 1, ridge))
-        U = spectrum.eigenvectors
         duals = power_predictions(U, z, d, float(ridge), T + 1).reshape(len(columns), -1, T + 1)  # M A^j y
         duals[..., 0] += outside / ridge
         fits = power_predictions(U, d[:, None] * z, d, float(ridge), T + 1).reshape(duals.shape)  # A^(j + 1) y
@@ -154,8 +154,8 @@ class _Diagonals:
             blocks.append(product / (d + ridges[s:]))
             at_zero += [1.0 / ridges[s]] + [0.0] * (count - s - 1)
         values = np.concatenate(blocks, axis=1)
-        self.dual = spectrum.diagonal(values, np.array(at_zero))
-        self.fit = spectrum.diagonal(d * values)
+        both = spectrum.diagonal(np.concatenate([values, d * values], axis=1), np.array(at_zero + [0.0] * len(at_zero)))
+        self.dual, self.fit = np.split(both, 2, axis=1)
         self.offsets = np.cumsum([0] + [count - s for s in starts])
 
     def columns(self, t: int) -> list[int]:

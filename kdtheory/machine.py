@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdtheory import kernels
 from kdtheory.checks import Array
+from kdtheory.distillation import every_product
 from kdtheory.filters import Distilled
 from kdtheory.spectrum import Spectrum
 
@@ -67,9 +68,9 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         columns = scale * y.reshape(len(y), -1)[distinct]
         self.chain_ = self._choose(spectrum, columns, float(mass.sum()))
         duals = self.chain_.every_round(spectrum.eigenvalues).dual
+        coefficients = scale * every_product(spectrum.eigenvectors, duals, spectrum.project(columns))
         self.dual_coef_ = np.zeros((len(duals), *y.shape))
-        for coefficients, dual in zip(self.dual_coef_, duals, strict=True):
-            coefficients[distinct] = (scale * spectrum.apply(dual, 0.0, columns)).reshape(-1, *y.shape[1:])
+        self.dual_coef_[:, distinct] = coefficients.reshape(len(duals), -1, *y.shape[1:])
 
     def _evaluate(self, X: ArrayLike) -> Array:
         return np.asarray(self._cross(X) @ self.dual_coef_[-1])

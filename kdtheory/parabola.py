@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from kdtheory import checks
 from kdtheory.checks import Array, column_shape, matrix, positive, schedule
 
-__all__ = ["RiskCurve", "difference"]
+__all__ = ["RiskCurve"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class RiskCurve:
         >>> curve.optimal_weight, curve(0.5), curve.gain
         (0.5, 0.0, 0.25)
         """
-        P, D, y, mass = difference(on_labels, on_teacher, targets, sample_weight)
+        P, D, y, mass = _difference(on_labels, on_teacher, targets, sample_weight)
         with np.errstate(over="ignore"):
             square = float(np.sum(mass * D**2))
         if not np.isfinite(square):
@@ -216,7 +216,7 @@ class RiskCurve:
         return cls(float(centre + scale * vertex), float(constant - bend * vertex**2), float(bend / scale**2))
 
 
-def difference(
+def _difference(
     on_labels: ArrayLike, on_teacher: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Array, Array, Array, Array]:
     """(m, p) arrays P_l, P_t - P_l and targets, and the mass (m, 1) of each entry in their mean (summing to one)."""

@@ -60,7 +60,7 @@ def bias_variance(
     f = column_shape(outputs(signal, "signal", length=spectrum.n))
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
     variance = positive(noise_variance, "noise_variance", zero=True) * np.sum(every.fit**2, axis=1)
-    return BiasVariance(_loss(spectrum, f, every) / f.size, variance / spectrum.n)
+    return BiasVariance(_loss(_energy(spectrum, f), every) / f.size, variance / spectrum.n)
 
 
 def gcv(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
@@ -91,7 +91,7 @@ def gcv(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     array([1.])
     """
     require_spectrum(spectrum)
-    return _gcv(spectrum, y, Distilled(ridge, teacher_weights), float(spectrum.n))
+    return np.asarray(_gcv(spectrum, y, [Distilled(ridge, teacher_weights)], float(spectrum.n))[0])
 
 
 def gcv_grid(
@@ -133,14 +133,10 @@ def gcv_grid(
     """
     require_spectrum(spectrum)
     n = float(spectrum.n) if n_effective is None else positive(n_effective, "n_effective")
-    chains = [
-        [
-            Distilled.constant(ridge=ridge, teacher_weight=w, rounds=rounds)
-            for w in schedule(teacher_weights, "teacher_weights")
-        ]
-        for ridge in schedule(ridges, "ridges", above_zero=True)
-    ]
-    return np.array([[_gcv(spectrum, y, chain, n) for chain in row] for row in chains])
+    ridge_list = schedule(ridges, "ridges", above_zero=True).tolist()
+    weights = schedule(teacher_weights, "teacher_weights").tolist()
+    chains = [Distilled.constant(ridge=ridge, teacher_weight=w, rounds=rounds) for ridge in ridge_list for w in weights]
+    return _gcv(spectrum, y, chains, n).reshape(len(ridge_list), len(weights), -1)
 
 
 def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
@@ -181,24 +177,33 @@ def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: Arra
     labels = column_shape(outputs(y, "y", length=spectrum.n))
     variance = positive(noise_variance, "noise_variance", zero=True)
     every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
-    loss = _loss(spectrum, labels, every)
+    loss = _loss(_energy(spectrum, labels), every)
     return np.asarray(loss / labels.size + variance * (2 * every.fit.sum(axis=1) / spectrum.n - 1))
 
 
-def _loss(spectrum: Spectrum, labels: Array, every: Chain) -> Array:
+def _energy(spectrum: Spectrum, labels: Array) -> tuple[Array, float]:
+    """|y|^2 in each eigendirection (r,), and outside all of them; summed over outputs."""
+    return np.sum(spectrum.project(labels) ** 2, axis=1), float(np.sum(spectrum.outside(labels) ** 2))
+
+
+def _loss(energy: tuple[Array, float], every: Chain) -> Array:
     """|y - y_t|^2 of every round, summed over points and outputs, from residual filters: nothing is subtracted."""
-    energy = np.sum(spectrum.project(labels) ** 2, axis=1)
-    return np.asarray(every.residual**2 @ energy + np.sum(spectrum.outside(labels) ** 2))
+    inside, outside = energy
+    return np.asarray(every.residual**2 @ inside + outside)
 
 
-def _gcv(spectrum: Spectrum, y: ArrayLike, chain: Distilled, n: float) -> Array:
+def _gcv(spectrum: Spectrum, y: ArrayLike, chains: list[Distilled], n: float) -> Array:
+    """One row per chain; the labels are projected once."""
     labels = column_shape(outputs(y, "y", length=spectrum.n))
-    every = chain.every_round(spectrum.eigenvalues)
-    freedom = every.residual.sum(axis=1) + (n - spectrum.rank)
-    if n != spectrum.n and not (freedom > 0).all():
-        raise ValueError(
-            f"`n_effective`, the sum of the sample weights, must exceed the smoother's degrees of freedom, "
-            f"{n - freedom.min():.4g}, got {n:.4g}."
-        )
-    with np.errstate(divide="ignore", invalid="ignore"):  # no freedom left: infinite or undefined
-        return np.asarray(_loss(spectrum, labels, every) * n / (freedom**2 * labels.shape[1]))
+    energy, rows = _energy(spectrum, labels), []
+    for chain in chains:
+        every = chain.every_round(spectrum.eigenvalues)
+        freedom = every.residual.sum(axis=1) + (n - spectrum.rank)
+        if n != spectrum.n and not (freedom > 0).all():
+            raise ValueError(
+                f"`n_effective`, the sum of the sample weights, must exceed the smoother's degrees of freedom, "
+                f"{n - freedom.min():.4g}, got {n:.4g}."
+            )
+        with np.errstate(divide="ignore", invalid="ignore"):  # no freedom left: infinite or undefined
+            rows.append(_loss(energy, every) * n / (freedom**2 * labels.shape[1]))
+    return np.array(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,17 @@ class Split:
         """Training and validation labels with this share flipped; a larger share flips the same labels and more."""
         rng = np.random.default_rng([self.seed, 1])
         return _flip(self.labels, share, rng), _flip(self.labels_validation, share, rng)
+
+    def optimum(self, labels: Array, ridge: float, held_out: Array) -> float:
+        """Closed-form teacher weight of round 1 by these labels of the validation images."""
+        how: dict[str, Any] = {"ridge": ridge, "cross": self.cross_validation}
+        ends = [kd.rounds(self.spectrum, labels, teacher_weights=[w], **how)[1] for w in (0.0, 1.0)]
+        return kd.RiskCurve.from_predictions(ends[0], ends[1], held_out).optimal_weight
+
+    def optimum_by_loo(self, labels: Array, ridge: float) -> float:
+        """The same by exact leave-one-out on the training labels."""
+        ends = [kd.loo(self.spectrum, labels, ridge=ridge, teacher_weights=[w])[1] for w in (0.0, 1.0)]
+        return kd.RiskCurve.from_predictions(ends[0], ends[1], labels).optimal_weight
 
 
 def _flip(labels: Array, share: float, rng: np.random.Generator) -> Array:

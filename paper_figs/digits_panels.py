@@ -1,4 +1,10 @@
-"""Error over teacher weight × round, by ridge and label noise: what the figures digits_rbf and digits_ntk share."""
+"""Error over teacher weight × round, by ridge and label noise: what the figures digits_rbf and digits_ntk share.
+
+Trained on 1,000 images; colour is the squared error on 397 validation images with clean labels, against the undistilled
+round 0 (dark red: diverging). Stars and circle: the closed-form optimum of round 1 by validation and by exact leave-one-out
+on the training labels, an arrow where it lies outside. One split (seed 0); ridge, weight, round and label noise are varied,
+nothing else is tuned, and no test image is used.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import kdtheory as kd
-from paper_figs.digits import NOISES, Array, Split
+from paper_figs.digits import NOISES, Split
 from paper_figs.style import INK, PAGE, Table, stack, where
 
 WEIGHTS = np.sinh(np.linspace(np.arcsinh(-12.0), np.arcsinh(18.0), 67)) / 2  # -6 .. 9, dense around zero
@@ -35,8 +41,6 @@ def compute(kernel: str, ridges: tuple[float, ...], seed: int = 0) -> Table:
         validation = kd.risk_grid(s, labels, cross, clean, **how)
         left_out = kd.loo_grid(s, labels, **how)
         for ridge, error, loo_error in zip(ridges, validation, left_out, strict=True):
-            ends = [kd.rounds(s, labels, ridge=ridge, teacher_weights=[w], cross=cross)[1] for w in (0.0, 1.0)]
-            loo_ends = [kd.loo(s, labels, ridge=ridge, teacher_weights=[w])[1] for w in (0.0, 1.0)]
             rows.append(
                 {
                     "noise": noise,
@@ -45,16 +49,12 @@ def compute(kernel: str, ridges: tuple[float, ...], seed: int = 0) -> Table:
                     "round": np.tile(np.arange(ROUNDS + 1), len(WEIGHTS)),
                     "validation_error": error,
                     "loo_error": loo_error,
-                    "optimum_clean": _vertex(ends, clean),
-                    "optimum_noisy": _vertex(ends, noisy),
-                    "optimum_loo": _vertex(loo_ends, labels),
+                    "optimum_clean": split.optimum(labels, ridge, clean),
+                    "optimum_noisy": split.optimum(labels, ridge, noisy),
+                    "optimum_loo": split.optimum_by_loo(labels, ridge),
                 }
             )
     return stack(rows)
-
-
-def _vertex(ends: list[Array], targets: Array) -> float:
-    return kd.RiskCurve.from_predictions(ends[0], ends[1], targets).optimal_weight
 
 
 def draw(table: Table, title: str) -> Figure:
@@ -90,15 +90,15 @@ def draw(table: Table, title: str) -> Figure:
 def _panel(axis: Any, panel: Table) -> Any:
     shape = (len(WEIGHTS), ROUNDS + 1)
     error, loo_error = (panel[name].reshape(shape) for name in ("validation_error", "loo_error"))
+    rounds = np.arange(1, ROUNDS + 1)
     image = axis.pcolormesh(
         WEIGHTS,
-        np.arange(1, ROUNDS + 1),
+        rounds,
         (error / error[:, :1])[:, 1:].T,
         norm=LogNorm(1 / RATIO, RATIO),
         cmap="RdBu_r",
         rasterized=True,
     )
-    rounds = np.arange(1, ROUNDS + 1)
     for errors, face, label in ((error, INK, "clean validation"), (loo_error, "white", "exact leave-one-out")):
         best = WEIGHTS[errors[:, 1:].argmin(axis=0)]
         axis.plot(best[1:], rounds[1:], "o", ms=2.4, mfc=face, mec=INK, mew=0.5, label=f"best of each round, {label}")

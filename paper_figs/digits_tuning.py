@@ -55,16 +55,7 @@ def compute() -> Table:
 
 def _weights(split: Split, labels: Any, ridge: float) -> tuple[float, float, float]:
     """0, the vertex of the leave-one-out parabola, and that of the validation parabola."""
-    s = split.spectrum
-    how: dict[str, Any] = {"ridge": ridge}
-    left_out = [kd.loo(s, labels, **how, teacher_weights=[w])[1] for w in (0.0, 1.0)]
-    cross = split.cross_validation
-    held_out = [kd.rounds(s, labels, **how, teacher_weights=[w], cross=cross)[1] for w in (0.0, 1.0)]
-    curves = [
-        kd.RiskCurve.from_predictions(left_out[0], left_out[1], labels),
-        kd.RiskCurve.from_predictions(held_out[0], held_out[1], split.labels_validation),
-    ]
-    return 0.0, curves[0].optimal_weight, curves[1].optimal_weight
+    return 0.0, split.optimum_by_loo(labels, ridge), split.optimum(labels, ridge, split.labels_validation)
 
 
 def draw(table: Table) -> Figure:
