@@ -28,12 +28,19 @@ Example
 0.8
 """
 
-from kdtheory import distillation, filters, kernels, risk, spectrum, weights
+from kdtheory import asymptotics, distillation, filters, kernels, risk, spectrum, weights
 from kdtheory.distillation import risk_grid, rounds
 from kdtheory.filters import Distilled, GradientFlow, Polynomial, Ridge
 from kdtheory.risk import BiasVariance, RiskCurve, bias_variance, gcv, gcv_grid, loo, loo_grid, sure
 from kdtheory.spectrum import Filter, Spectrum
-from kdtheory.weights import IdentifiabilityWarning, identifiability, optimal_teacher_weight, optimal_weights
+from kdtheory.weights import (
+    IdentifiabilityWarning,
+    identifiability,
+    one_shot_weight,
+    optimal_polynomial,
+    optimal_teacher_weight,
+    optimal_weights,
+)
 
 __version__ = "0.1.0"
 
@@ -47,6 +54,7 @@ __all__ = [
     "Ridge",
     "RiskCurve",
     "Spectrum",
+    "asymptotics",
     "bias_variance",
     "distillation",
     "filters",
@@ -56,6 +64,8 @@ __all__ = [
     "kernels",
     "loo",
     "loo_grid",
+    "one_shot_weight",
+    "optimal_polynomial",
     "optimal_teacher_weight",
     "optimal_weights",
     "risk",

@@ -15,10 +15,24 @@ from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, outputs, positive, whole
 from kdtheory.distillation import held_out, power_predictions
+from kdtheory.expected_curve import expected_curve
+from kdtheory.free_polynomial import optimal_polynomial, optimal_polynomial_on_validation
+from kdtheory.one_shot import one_shot_curve, one_shot_weight
 from kdtheory.parabola import RiskCurve
 from kdtheory.spectrum import Spectrum
 
-__all__ = ["IDENTIFIABLE", "IdentifiabilityWarning", "identifiability", "optimal_teacher_weight", "optimal_weights"]
+__all__ = [
+    "IDENTIFIABLE",
+    "IdentifiabilityWarning",
+    "expected_curve",
+    "identifiability",
+    "one_shot_curve",
+    "one_shot_weight",
+    "optimal_polynomial",
+    "optimal_polynomial_on_validation",
+    "optimal_teacher_weight",
+    "optimal_weights",
+]
 
 IDENTIFIABLE = 0.15  # below this share of change between the two students, noise in training decides the weight ...
 WORTHWHILE = 0.05  # ... unless the gain is more than this share of the risk
@@ -30,12 +44,7 @@ class IdentifiabilityWarning(UserWarning):
 
 
 def identifiability(on_labels: ArrayLike, on_teacher: ArrayLike) -> float:
-    r"""How far the teacher moves the student, :math:`|P_l - P_t|\,/\,|P_l|`.
-
-    Parameters
-    ----------
-    on_labels, on_teacher : (m,) or (m, p) arrays
-        Predictions of the student trained on labels only and on the teacher only.
+    r"""How far the teacher moves the student, :math:`|P_l - P_t|\,/\,|P_l|`, from predictions of both, (m,) or (m, p).
 
     Examples
     --------

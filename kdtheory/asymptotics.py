@@ -1,0 +1,252 @@
+r"""Deterministic equivalents: the risk of a chain as the sample grows, from a population and without data.
+
+Features are :math:`x = \Sigma^{1/2} z` with eigenvalues e of :math:`\Sigma`, labels :math:`y = f(x) + \varepsilon`; n
+points, :math:`K = XX^\top`, prediction by ridge regression at `ridge` :math:`\lambda` (the sum-of-squares convention: n times
+the penalty of the mean loss). The sample acts like a larger, deterministic ridge :math:`\kappa` on the population,
+
+.. math::
+    \lambda = \kappa\,(n - \mathrm{df}_1), \qquad \mathrm{df}_1 = \sum_i \frac{e_i}{e_i + \kappa} .
+
+Everything about a chain follows from the expected product of the errors of two ridge regressions on the same sample,
+
+.. math::
+    R(\lambda_1, \lambda_2) = \frac{\sigma^2 + \kappa_1\kappa_2 \sum_i v_i^2/((e_i + \kappa_1)(e_i + \kappa_2))}
+                                   {1 - \tfrac1n \sum_i e_i^2/((e_i + \kappa_1)(e_i + \kappa_2))},
+
+because a chain is a combination of ridge regressions with weights that sum to one; rounds at the same ridge are the
+derivatives of R, taken here from its values on a circle around :math:`\lambda` in the complex plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import comb
+
+from kdtheory.checks import Array, positive, schedule, whole
+from kdtheory.filters import Distilled
+from kdtheory.parabola import RiskCurve
+
+__all__ = ["Population", "implicit_ridge", "risk", "risk_curve", "two_point_risk"]
+
+Complex = NDArray[np.complex128]
+RADIUS = 0.8  # of the circle around the ridge, relative; the nearest singularity is at ridge 0
+NODES = 192  # error RADIUS**NODES = 2e-19
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    r"""What the data are drawn from: a covariance spectrum, a signal in its eigenbasis, and label noise.
+
+    Parameters
+    ----------
+    eigenvalues : (p,) array
+        :math:`e_i > 0` of the covariance of the features (of the kernel operator).
+    signal : (p,) array
+        :math:`v_i`, coefficients of the signal on the unit-variance features, so that its mean square is
+        :math:`\sum_i v_i^2`. A linear signal :math:`\beta^\top x` has :math:`v_i = \sqrt{e_i}\,\beta_i`.
+    noise_variance : float
+        :math:`\sigma^2` of a label.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or an eigenvalue is not positive.
+
+    Examples
+    --------
+    >>> white = Population(np.ones(100), np.full(100, 0.1), 1.0)
+    >>> round(float(risk(white, n=200, ridge=40.0)[0]), 5)
+    1.484
+    """
+
+    eigenvalues: Array
+    signal: Array
+    noise_variance: float
+
+    def __post_init__(self) -> None:
+        e = schedule(self.eigenvalues, "eigenvalues", above_zero=True)
+        v = schedule(self.signal, "signal")
+        if len(v) != len(e):
+            raise ValueError(f"`signal` must have {len(e)} entries like `eigenvalues`, got {len(v)}.")
+        object.__setattr__(self, "eigenvalues", e)
+        object.__setattr__(self, "signal", v)
+        object.__setattr__(self, "noise_variance", positive(self.noise_variance, "noise_variance", zero=True))
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Gaussian features (n, p) in the eigenbasis and noisy labels (n,)."""
+        z = rng.normal(size=(whole(n, "n", least=1), len(self.eigenvalues)))
+        return z * np.sqrt(self.eigenvalues), z @ self.signal + np.sqrt(self.noise_variance) * rng.normal(size=n)
+
+    def error(self, coefficients: ArrayLike) -> Array:
+        """Expected squared error on a new label, noise included, of linear predictors (p,) or (p, k)."""
+        beta = np.asarray(coefficients, dtype=np.float64)
+        gap = (beta.T * np.sqrt(self.eigenvalues) - self.signal).T
+        return np.asarray(np.sum(gap**2, axis=0) + self.noise_variance)
+
+
+def implicit_ridge(population: Population, *, n: int, ridge: float) -> float:
+    r"""The deterministic ridge :math:`\kappa` with :math:`\lambda = \kappa\,(n - \mathrm{df}_1(\kappa))`.
+
+    Parameters
+    ----------
+    population : Population
+    n : int
+        Sample size.
+    ridge : float
+        :math:`\lambda \ge 0`; at zero with more features than points, that of the smallest interpolating fit.
+
+    Raises
+    ------
+    ValueError
+        If `ridge` is negative or `n` not a positive whole number.
+
+    Examples
+    --------
+    With many points the sample adds nothing and the ridge per point remains:
+
+    >>> round(implicit_ridge(Population([1.0], [1.0], 0.0), n=10**6, ridge=5e5), 5)
+    0.5
+    """
+    e, n, ridge = population.eigenvalues, whole(n, "n", least=1), positive(ridge, "ridge", zero=True)
+    if ridge == 0 and n >= len(e):
+        return 0.0
+    kappa = (ridge + float(e.sum())) / n  # above the root of a convex function: Newton descends to it
+    for _ in range(200):
+        share = e / (e + kappa)
+        step = (kappa * (n - share.sum()) - ridge) / (n - np.sum(share**2))
+        kappa -= step
+        if abs(step) <= 1e-15 * kappa:
+            break
+    return float(kappa)
+
+
+def two_point_risk(population: Population, *, n: int, ridges: ArrayLike, test_eigenvalues: ArrayLike | None = None) -> Array:
+    r"""Expected product of the errors of two ridge regressions on one sample, :math:`R(\lambda_i, \lambda_j)`.
+
+    Parameters
+    ----------
+    population : Population
+    n : int
+    ridges : (L,) array
+        Positive.
+    test_eigenvalues : (p,) array, optional
+        Eigenvalues of the covariance where the error is measured, in the same eigenbasis, if it is another one.
+
+    Returns
+    -------
+    (L, L) array
+        Symmetric and positive semi-definite; its diagonal is the risk of ridge regression, noise of the new label included.
+
+    Raises
+    ------
+    ValueError
+        If a ridge is not positive.
+
+    References
+    ----------
+    Dang, Patil & Rinaldo (2026), arXiv:2602.17565, treat the pair (ridge regression, one pure round); the two-point form and
+    the chains that follow from it are derived in kdtheory and checked by simulation.
+
+    Examples
+    --------
+    >>> white = Population(np.ones(50), np.full(50, 0.1), 0.5)
+    >>> two_point_risk(white, n=100, ridges=[10.0, 30.0]).round(4)
+    array([[0.8018, 0.7394],
+           [0.7394, 0.7184]])
+    """
+    n, lam = whole(n, "n", least=1), schedule(ridges, "ridges", above_zero=True)
+    kappas = np.array([implicit_ridge(population, n=n, ridge=ridge) for ridge in lam.tolist()])
+    test = None if test_eigenvalues is None else schedule(test_eigenvalues, "test_eigenvalues")
+    return np.asarray(_two_point(population, n, kappas, test).real)
+
+
+def risk(population: Population, *, n: int, ridge: float, teacher_weights: ArrayLike = ()) -> Array:
+    r"""Risk of every round of a chain at one ridge, in the limit of many points and features.
+
+    Parameters
+    ----------
+    population : Population
+    n : int
+    ridge : float
+        :math:`\lambda > 0`, the same in every round.
+    teacher_weights : (T,) array
+        Any real numbers.
+
+    Returns
+    -------
+    (T + 1,) array
+        Expected squared error on a new label, noise included.
+
+    Raises
+    ------
+    ValueError
+        If `ridge` is not positive or a weight is not finite.
+
+    Examples
+    --------
+    At the optimal ridge of white features, p/n times noise over signal, no first round helps:
+
+    >>> white = Population(np.ones(100), np.full(100, 0.1), 1.0)
+    >>> at_optimum = risk_curve(white, n=200, ridge=100.0)
+    >>> abs(at_optimum.optimal_weight) < 1e-9
+    True
+    """
+    weights = schedule(teacher_weights, "teacher_weights", may_be_empty=True)
+    T = len(weights)
+    jets = _jets(population, whole(n, "n", least=1), positive(ridge, "ridge"), T + 1)
+    # A^(k+1) on the ridge path is sum_j C(k, j) (ridge^j / j!) d^j/dridge^j
+    power = np.array([[comb(k, j) for j in range(T + 1)] for k in range(T + 1)])
+    risks = np.empty(T + 1)
+    for t in range(T + 1):
+        c = np.asarray(Distilled(ridge, weights[:t]).polynomial().coefficients) @ power[: t + 1]
+        risks[t] = c @ jets @ c
+    return risks
+
+
+def risk_curve(population: Population, *, n: int, ridge: float) -> RiskCurve:
+    r"""Risk of one round as a parabola in its teacher weight; its vertex is :math:`-\lambda R'(\lambda)/(2D)`.
+
+    Parameters
+    ----------
+    population, n, ridge
+        As in `risk`.
+
+    Examples
+    --------
+    >>> white = Population(np.ones(100), np.full(100, 0.1), 1.0)
+    >>> round(risk_curve(white, n=200, ridge=40.0).optimal_weight, 6)
+    0.953571
+    """
+    jets = _jets(population, whole(n, "n", least=1), positive(ridge, "ridge"), 2)
+    weight = -jets[0, 1] / jets[1, 1]
+    return RiskCurve(float(weight), float(jets[0, 0] + weight * jets[0, 1]), float(jets[1, 1]))
+
+
+def _two_point(population: Population, n: int, kappas: NDArray[Any], test: Array | None) -> NDArray[Any]:
+    """R of all pairs of implicit ridges, real or complex."""
+    e, v = population.eigenvalues, population.signal
+    share, rest = e / (e + kappas[:, None]), kappas[:, None] / (e + kappas[:, None])
+    noise = population.noise_variance + (rest * v**2) @ rest.T
+    if test is None:
+        return np.asarray(noise / (1.0 - share @ share.T / n))
+    ratio = test / e
+    spread = (share * ratio) @ share.T / n / (1.0 - share @ share.T / n)
+    return np.asarray(population.noise_variance + (rest * v**2 * ratio) @ rest.T + spread * noise)
+
+
+def _jets(population: Population, n: int, ridge: float, count: int) -> Array:
+    """J[i, j] = ridge^(i+j)/(i! j!) d1^i d2^j R at (ridge, ridge): Taylor coefficients from values on a circle."""
+    circle = np.exp(2j * np.pi * np.arange(NODES) / NODES)
+    e, kappas = population.eigenvalues, np.full(NODES, implicit_ridge(population, n=n, ridge=ridge), dtype=complex)
+    for radius in np.linspace(0.0, RADIUS, 9)[1:]:  # outwards, so that Newton stays on its branch
+        target = ridge * (1.0 + radius * circle)
+        for _ in range(6):
+            share = e / (e + kappas[:, None])
+            kappas -= (kappas * (n - share.sum(axis=1)) - target) / (n - np.sum(share**2, axis=1))
+    coefficients = np.fft.fft2(_two_point(population, n, kappas, None)) / NODES**2
+    scale = RADIUS ** np.arange(count)
+    return np.asarray(coefficients[:count, :count].real / np.multiply.outer(scale, scale))
