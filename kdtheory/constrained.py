@@ -49,7 +49,7 @@ class ConstrainedRounds:
 
     @property
     def guaranteed(self) -> float:
-        r"""Fits that happen whatever the kernel, :math:`|y|/\sqrt{n\epsilon} - 1`: none loses more than :math:`\sqrt{n\epsilon}`."""
+        r"""Fits that happen whatever the kernel, :math:`|y|/\sqrt{n\epsilon} - 1`: none loses more than its tolerance."""
         return float(self.norms[0] / self.threshold - 1.0)
 
 
