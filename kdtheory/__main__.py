@@ -1,22 +1,23 @@
-"""Command line: ``python -m kdtheory verify``."""
+"""Command line: ``python -m kdtheory verify`` and ``python -m kdtheory theorems``."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
-from kdtheory import kernels
-from kdtheory.problem import Problem, digits
+from kdtheory import kernels, theorems, verify
+from kdtheory.problem import NOISE_VARIANCE, Problem, digits
 from kdtheory.tables import read
-from kdtheory.verify import IDENTITIES, check
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if all is well, 1 if an identity fails, 2 if the input cannot be used."""
+    """Run one command; 0 if all is well, 1 if a theorem fails (or none holds), 2 if the input cannot be used."""
     options = _parser().parse_args(arguments)
     try:
-        return _verify(options)
+        return _list(options) if options.command == "theorems" else _verify(options)
     except (ValueError, OverflowError, ImportError) as error:
         print(f"kdtheory: {error}", file=sys.stderr)
         return 2
@@ -29,8 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     verify = commands.add_parser(
         "verify",
-        help="check the theory's identities on digits or on your own data",
-        description="Computes every identity by two routes, linear solves and closed form, and prints how far they differ.",
+        help="check the theorems on digits or on your own data",
+        description="Computes both sides of every theorem, by definition and in closed form, and prints how far they differ.",
     )
     verify.add_argument(
         "--data",
@@ -44,39 +45,86 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--gamma", type=float, help="of rbf, laplace and polynomial (default: 1 / features)")
     verify.add_argument("--depth", type=int, default=3, help="hidden layers of ntk and nngp (default: 3)")
     verify.add_argument("--ridge", type=float, default=0.1, help="of K + ridge I (default: 0.1)")
+    verify.add_argument(
+        "--noise-variance",
+        type=float,
+        default=NOISE_VARIANCE,
+        help="of labels scaled to a mean square of 1, for statements about the average over noise (default: 0.25)",
+    )
     verify.add_argument("--max-points", type=int, default=2000, help="use a random part of larger data (default: 2000)")
     verify.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    verify.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    listing = commands.add_parser("theorems", help="list the theorems with their statements and assumptions")
+    for command in (verify, listing):
+        command.add_argument("--paper", default="", metavar="TEXT", help="only those of this paper (author, year or arXiv id)")
+        command.add_argument("--name", default="", metavar="TEXT", help="only those with this in their name")
     return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    source = None
+    for theorem in theorems.find(paper=options.paper, name=options.name):
+        if theorem.source != source:
+            source = theorem.source
+            print(source.reference)
+        print(f"  {theorem.name}{' (derived here)' if theorem.derived else ''}")
+        print(textwrap.indent(theorem.statement, "      "))
+        for assumption in theorem.assumptions:
+            print(f"      if {assumption.words}")
+        if theorem.figure:
+            print(f"      figure: python -m paper_figs {theorem.figure}")
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     if options.target and not options.data:
         raise ValueError("`target` must come with `data`: the digits have their own.")
+    chosen = theorems.find(paper=options.paper, name=options.name)
     X, y = read(options.data, target=options.target) if options.data else digits()
     kernel = kernels.named(options.kernel, gamma=options.gamma, depth=options.depth)
     name = options.data or "digits"
-    problem = Problem.split(name, X, y, kernel=kernel, ridge=options.ridge, seed=options.seed, max_points=options.max_points)
-    spectrum = problem.spectrum
-    print(
-        f"{name}: {len(problem.y)} training and {len(problem.y_new)} held-out of {len(X)} points, "
-        f"{X.shape[1]} features, {problem.y.shape[1]} outputs; {options.kernel} kernel, ridge {problem.ridge:g},\n"
-        f"eigenvalues {spectrum.eigenvalues[0]:.3g} .. {spectrum.eigenvalues[-1]:.1g}, "
-        f"effective dimension {spectrum.effective_dimension(problem.ridge):.1f}\n"
+    problem = Problem.split(
+        name,
+        X,
+        y,
+        kernel=kernel,
+        ridge=options.ridge,
+        seed=options.seed,
+        max_points=options.max_points,
+        noise_variance=options.noise_variance,
     )
-    width = max(len(identity.name) for identity in IDENTITIES)
-    header = f"{'identity':{width}}  {'source':28}  {'error':>7}  {'limit':>7}  verdict"
-    print(f"{header}\n{'-' * len(header)}", flush=True)
-    results = []
-    for result in check(problem):
-        results.append(result)
-        verdict = "holds" if result.holds else "FAILS" if result.resolved else "not resolved: ill-conditioned, raise --ridge"
-        numbers = f"{result.error:7.0e}  {result.tolerance:7.0e}"
-        print(f"{result.name:{width}}  {result.source:28}  {numbers}  {verdict}", flush=True)
-    holding = sum(result.holds for result in results)
-    unresolved = sum(not result.resolved for result in results)
-    note = f"; rounding leaves {unresolved} unresolved" if unresolved else ""
-    print(f"\n{holding} of {len(results)} identities hold{note}.")
-    return 0 if holding and holding + unresolved == len(results) else 1
+    results = _table(problem, chosen, options) if not options.json else list(verify.check(problem, chosen))
+    checks = [result for result, _ in results]
+    if options.json:
+        settings = {key: value for key, value in vars(options).items() if key not in ("command", "json")}
+        print(verify.as_json(problem, results, settings))
+    else:
+        print(f"\n{verify.summary(checks)}")
+    return 0 if any(c.holds for c in checks) and not any(c.fails for c in checks) else 1
+
+
+def _table(problem: Problem, chosen: Sequence[theorems.Theorem], options: argparse.Namespace) -> list[verify.Timed]:
+    width, spectrum = shutil.get_terminal_size((100, 24)).columns, problem.spectrum
+    print(
+        f"{problem.name}: {problem.n} training and {len(problem.cross)} held-out points, {problem.y.shape[1]} outputs; "
+        f"{options.kernel} kernel, ridge {problem.ridge:g},\n"
+        f"eigenvalues {spectrum.eigenvalues[0]:.3g} .. {spectrum.eigenvalues[-1]:.1g}, effective dimension "
+        f"{spectrum.effective_dimension(problem.ridge):.1f}; averages over noise take the labels as\n"
+        f"the signal (mean square 1) and noise of variance {problem.noise_variance:g}\n\n{verify.heading(width)}",
+        flush=True,
+    )
+    results, source, progress = [], None, sys.stderr.isatty() and sys.stdout.isatty()
+    for count, theorem in enumerate(chosen, 1):
+        if theorem.source != source:
+            source = theorem.source
+            print(source.reference, flush=True)
+        if progress:
+            print(f"\r  [{count}/{len(chosen)}] {theorem.name} ..."[: width - 1], end="\r", file=sys.stderr, flush=True)
+        results += list(verify.check(problem, [theorem]))
+        if progress:
+            print("\r" + " " * (width - 1), end="\r", file=sys.stderr, flush=True)
+        print(verify.row(results[-1][0], width), flush=True)
+    return results
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@ r"""The best of all chains of k rounds at one ridge: a polynomial with k free co
 
 Every chain of k rounds is :math:`P(a) = a - a(1-a)\,q(a)` for a polynomial q of degree k - 1, and nearly every q is reached.
 So the best chain is least squares in q. In powers of a its normal matrix has condition number 2e17 at six rounds; here q is
-expanded in polynomials that the error itself makes orthonormal (Arnoldi's recurrence, multiplication by a), and evaluated by
-the same recurrence: no large coefficients are formed, whatever the number of rounds.
+expanded in polynomials that the error itself makes orthonormal (Arnoldi's recurrence, multiplication by a centred and scaled
+to [-1, 1]), and evaluated by the same recurrence: no large coefficients are formed, whatever the number of rounds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["FreePolynomial", "optimal_polynomial", "optimal_polynomial_on_validation"]
 
-NEW_DIRECTION = 1e-13  # below this share of its size, a polynomial adds nothing that rounding does not
+DIGITS = 1e-8  # a direction that rounding has blurred more than this is not a direction any more
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ class FreePolynomial:
     ----------
     ridge : float
         :math:`\lambda` of :math:`a = d/(d + \lambda)`.
+    centre, scale : float
+        Of :math:`x = (a - a_c)/\text{scale}`, in which q is expanded; :math:`a_c` is the shrinkage of the eigenvalue `centre`.
     recurrence : k columns
-        Column j expresses :math:`a\,q_j` in :math:`q_0 \dots q_{j+1}`; column 0 holds the norm of the constant.
+        Column j expresses :math:`x\,q_{j-1}` in :math:`q_0 \dots q_j`; column 0 holds the norm of the constant.
     coefficients : k floats
         Of q in :math:`q_0 \dots q_{k-1}`. Fewer than the rounds asked for, where fewer directions exist.
 
@@ -50,14 +52,16 @@ class FreePolynomial:
     """
 
     ridge: float
+    centre: float
+    scale: float
     recurrence: tuple[tuple[float, ...], ...]
     coefficients: tuple[float, ...]
 
-    def _q(self, a: Array) -> Array:
+    def _q(self, d: Array) -> Array:
         basis: list[Array] = []
-        total = np.zeros_like(a)
+        x, total = _centred(d, self.ridge, self.centre) / self.scale, np.zeros_like(d)
         for j, (column, c) in enumerate(zip(self.recurrence, self.coefficients, strict=True)):
-            raw = np.ones_like(a) if j == 0 else a * basis[-1]
+            raw = np.ones_like(d) if j == 0 else x * basis[-1]
             for h, earlier in zip(column[:-1], basis, strict=True):
                 raw = raw - h * earlier
             basis.append(raw / column[-1])
@@ -72,14 +76,14 @@ class FreePolynomial:
     def dual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`[1 - (1-a)\,q(a)]/(d + \lambda)`."""
         d = nonnegative(eigenvalues)
-        a, u = d / (d + self.ridge), 1.0 / (1.0 + d / self.ridge)
-        return np.asarray((1.0 - u * self._q(a)) / (d + self.ridge))
+        u = 1.0 / (1.0 + d / self.ridge)
+        return np.asarray((1.0 - u * self._q(d)) / (d + self.ridge))
 
     def residual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`(1-a)\,[1 + a\,q(a)]`."""
         d = nonnegative(eigenvalues)
         a, u = d / (d + self.ridge), 1.0 / (1.0 + d / self.ridge)
-        return np.asarray(u * (1.0 + a * self._q(a)))
+        return np.asarray(u * (1.0 + a * self._q(d)))
 
     def polynomial(self) -> Polynomial:
         """The same filter in powers of the shrinkage, with the digits that its large coefficients leave.
@@ -92,9 +96,9 @@ class FreePolynomial:
         [-0.8, 5.4, -3.6]
         """
         basis: list[Array] = []
-        q = np.zeros(max(len(self.coefficients), 1))
+        q, centre = np.zeros(max(len(self.coefficients), 1)), self.centre / (self.centre + self.ridge)
         for j, (column, c) in enumerate(zip(self.recurrence, self.coefficients, strict=True)):
-            raw = np.eye(len(q))[0] if j == 0 else np.concatenate(([0.0], basis[-1][:-1]))
+            raw = np.eye(len(q))[0] if j == 0 else (np.concatenate(([0.0], basis[-1][:-1])) - centre * basis[-1]) / self.scale
             for h, earlier in zip(column[:-1], basis, strict=True):
                 raw = raw - h * earlier
             basis.append(raw / column[-1])
@@ -169,11 +173,12 @@ def optimal_polynomial(
     energy = np.sum(spectrum.project(f) ** 2, axis=1)
     noise = positive(noise_variance, "noise_variance", zero=True) * f.shape[1]
     ridge, d = positive(ridge, "ridge"), spectrum.eigenvalues
+    d = np.where(d > spectrum.n * np.finfo(float).eps * d[0], d, 0.0)  # no polynomial should be fitted to rounding
     a, u = d / (d + ridge), 1.0 / (1.0 + d / ridge)
     root = np.sqrt(energy + noise)
     # P - omega = a - omega - a u q, and a - omega = (a noise - u energy)/(energy + noise)
     gap = np.divide(a * noise - u * energy, root, out=np.zeros_like(a), where=root > 0)
-    return _arnoldi(a, ridge, lambda values: values * (a * u * root), gap, whole(rounds, "rounds"))
+    return _arnoldi(d, ridge, lambda values: values * (a * u * root), gap, whole(rounds, "rounds"))
 
 
 def optimal_polynomial_on_validation(
@@ -216,7 +221,7 @@ def optimal_polynomial_on_validation(
     """
     labels, new, wanted = held_out(spectrum, y, cross, y_val)
     ridge, d = positive(ridge, "ridge"), spectrum.eigenvalues
-    a, u = d / (d + ridge), 1.0 / (1.0 + d / ridge)
+    u = 1.0 / (1.0 + d / ridge)
     basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
     rest = (u / (d + ridge))[:, None] * z
 
@@ -224,19 +229,37 @@ def optimal_polynomial_on_validation(
         return np.asarray(basis @ (values[:, None] * rest)).ravel()
 
     gap = np.asarray(basis @ (z / (d + ridge)[:, None]) - wanted).ravel()
-    return _arnoldi(a, ridge, image, gap, whole(rounds, "rounds"))
+    return _arnoldi(d, ridge, image, gap, whole(rounds, "rounds"))
 
 
-def _arnoldi(a: Array, ridge: float, image: Callable[[Array], Array], gap: Array, count: int) -> FreePolynomial:
-    """Least squares |gap - image(q(a))| over polynomials q of degree below `count`."""
+def _interval(d: Array, ridge: float) -> tuple[float, float]:
+    """Eigenvalue whose shrinkage is the middle of all shrinkages, and half their range."""
+    held = d[d > len(d) * np.finfo(float).eps * d.max()] if d.max() > 0 else d[:1]
+    high, low = float(held.max()), float(held.min())
+    middle = [high / (high + ridge) + low / (low + ridge), ridge / (high + ridge) + ridge / (low + ridge)]
+    half = ridge * (high - low) / ((high + ridge) * (low + ridge)) / 2
+    return ridge * middle[0] / middle[1], half if half > 0 else 1.0
+
+
+def _centred(d: Array, ridge: float, centre: float) -> Array:
+    """a(d) - a(centre), without subtracting shrinkages that are almost equal."""
+    return np.asarray(ridge * (d - centre) / ((d + ridge) * (centre + ridge)))
+
+
+def _arnoldi(d: Array, ridge: float, image: Callable[[Array], Array], gap: Array, count: int) -> FreePolynomial:
+    """Least squares |gap - image(q(a))| over polynomials q of degree below `count`; ends where rounding begins."""
     basis: list[Array] = []
     images: list[Array] = []
     columns: list[tuple[float, ...]] = []
     coefficients: list[float] = []
+    errors: list[float] = []  # of each image, relative: what the recurrence makes of rounding
+    unit = float(np.finfo(float).eps)
+    centre, scale = _interval(d, ridge)
+    x = _centred(d, ridge, centre) / scale
     for j in range(count):
-        raw = np.ones_like(a) if j == 0 else a * basis[-1]
+        raw = np.ones_like(x) if j == 0 else x * basis[-1]
         shadow = image(raw)
-        size = np.linalg.norm(shadow)
+        size = float(np.linalg.norm(shadow))
         column = np.zeros(j)
         for _ in range(2):  # twice is enough
             for i in range(j):
@@ -244,11 +267,14 @@ def _arnoldi(a: Array, ridge: float, image: Callable[[Array], Array], gap: Array
                 column[i] += h
                 raw, shadow = raw - h * basis[i], shadow - h * images[i]
         norm = float(np.linalg.norm(shadow))
-        if not norm > NEW_DIRECTION * size or not size > 0:
+        inherited = errors[-1] + float(np.abs(column) @ errors) if j else 0.0
+        error = unit * (size + float(np.abs(column).sum())) + inherited
+        if not error < DIGITS * norm:
             break
+        errors.append(error / norm)
         basis.append(raw / norm)
         images.append(shadow / norm)
         columns.append((*column.tolist(), norm))
         coefficients.append(float(images[-1] @ gap))
         gap = gap - coefficients[-1] * images[-1]
-    return FreePolynomial(ridge, tuple(columns), tuple(coefficients))
+    return FreePolynomial(ridge, centre, scale, tuple(columns), tuple(coefficients))

@@ -1,4 +1,4 @@
-"""A problem to check claims on: inputs, labels, a kernel, a ridge."""
+"""A problem to check claims on: kernel matrices, labels, a ridge, and what the labels would be without noise."""
 
 from __future__ import annotations
 
@@ -14,40 +14,53 @@ from kdtheory.spectrum import Spectrum
 __all__ = ["Problem", "digits"]
 
 FEWEST_POINTS = 10
+NOISE_VARIANCE = 0.25  # of labels whose mean square is 1
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Training and held-out points with a kernel and a ridge; kernel matrices are computed when first needed.
+    """Training and held-out points under one kernel, with labels and a ridge.
+
+    Make one from your data by `split`, or draw some by `kdtheory.testing.problems`.
 
     Attributes
     ----------
-    name : str
-    X, y : (n, features) and (n, p) arrays
-        Training points; standardised inputs, labels of unit size.
-    X_new, y_new : (m, features) and (m, p) arrays
-        Held-out points.
-    kernel : function of two point sets
+    gram : (n, n) array
+        K on the training points.
+    cross : (m, n) array
+        Kernel between held-out and training points.
+    y, y_new : (n, p) and (m, p) arrays
+        Labels of both.
+    signal : (n, p) array
+        What the labels would be without noise, for statements about the average over label noise.
+    noise_variance : float
+        Of a label, for the same statements.
     ridge : float
+    name : str
     """
 
-    name: str
-    X: Array
+    gram: Array
+    cross: Array
     y: Array
-    X_new: Array
     y_new: Array
-    kernel: Callable[..., Array]
+    signal: Array
+    noise_variance: float
     ridge: float
+    name: str = "problem"
 
-    @cached_property
-    def gram(self) -> Array:
-        """K (n, n)."""
-        return self.kernel(self.X)
+    def __repr__(self) -> str:
+        n, p = self.y.shape
+        d = np.array2string(self.spectrum.eigenvalues, precision=3, threshold=12, edgeitems=3)
+        z = np.array2string(self.spectrum.project(self.y)[:, 0], precision=3, threshold=12, edgeitems=3)
+        return (
+            f"Problem({self.name}: n={n}, m={len(self.cross)}, outputs={p}, ridge={self.ridge:.6g}, "
+            f"noise_variance={self.noise_variance:.6g}, eigenvalues={d}, labels in the eigenbasis={z})"
+        )
 
-    @cached_property
-    def cross(self) -> Array:
-        """k (m, n)."""
-        return self.kernel(self.X_new, self.X)
+    @property
+    def n(self) -> int:
+        """Number of training points."""
+        return len(self.gram)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -60,11 +73,47 @@ class Problem:
         largest = float(self.spectrum.eigenvalues[0])
         return float(np.finfo(np.float64).eps) * max(1.0, largest / self.ridge)
 
+    def first(self, count: int) -> Problem:
+        """The same problem on the first `count` training points."""
+        k = min(count, self.n)
+        return (
+            self
+            if k == self.n
+            else Problem(
+                self.gram[:k, :k],
+                self.cross[:, :k],
+                self.y[:k],
+                self.y_new,
+                self.signal[:k],
+                self.noise_variance,
+                self.ridge,
+                self.name,
+            )
+        )
+
     @classmethod
     def split(
-        cls, name: str, X: Array, y: Array, *, kernel: Callable[..., Array], ridge: float, seed: int, max_points: int
+        cls,
+        name: str,
+        X: Array,
+        y: Array,
+        *,
+        kernel: Callable[..., Array],
+        ridge: float,
+        seed: int = 0,
+        max_points: int = 2000,
+        noise_variance: float = NOISE_VARIANCE,
     ) -> Problem:
-        """Shuffle, keep at most `max_points`, hold out three in ten, standardise by the training part."""
+        """Shuffle, keep at most `max_points`, hold out three in ten, standardise by the training part.
+
+        Inputs are centred and scaled, labels scaled to a mean square of 1. Statements about the average over label noise take
+        the labels as the signal, with noise of the given variance.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 10 points, the labels are zero, a value is not finite or a parameter out of its range.
+        """
         X = matrix(X, "X")
         y = column_shape(outputs(y, "y", length=len(X)))
         if len(X) < FEWEST_POINTS:
@@ -72,6 +121,7 @@ class Problem:
         if not np.any(y):
             raise ValueError("`y` must not be zero everywhere: there is nothing to learn.")
         most = whole(max_points, "max_points", least=FEWEST_POINTS)
+        ridge, variance = positive(ridge, "ridge"), positive(noise_variance, "noise_variance", zero=True)
         order = np.random.default_rng(whole(seed, "seed")).permutation(len(X))[:most]
         held = order[: max(1, 3 * len(order) // 10)]
         kept = order[len(held) :]
@@ -81,7 +131,9 @@ class Problem:
             size = np.sqrt(np.mean(y[kept] ** 2)) or 1.0
         if not (np.isfinite(size) and np.isfinite(scale).all()):
             raise ValueError("`X` and `y` must have squares within floating point; scale them down.")
-        return cls(name, inputs[kept], y[kept] / size, inputs[held], y[held] / size, kernel, positive(ridge, "ridge"))
+        labels, points = y / size, inputs[kept]
+        gram, cross = kernel(points), kernel(inputs[held], points)
+        return cls(gram, cross, labels[kept], labels[held], labels[kept], variance, ridge, name)
 
 
 def digits() -> tuple[Array, Array]:

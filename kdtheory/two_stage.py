@@ -1,8 +1,8 @@
 r"""Two stages, two samples: a student on fresh points whose labels come from a surrogate, or from a teacher.
 
 Asymptotic, like `kdtheory.asymptotics`. With the student's implicit ridge :math:`\kappa`,
-:math:`\zeta = \kappa/(e + \kappa)` and :math:`\Omega = \tfrac1n\sum(1 - \zeta_i)^2`, labels made by the coefficients s give the
-excess risk
+:math:`\zeta = \kappa/(e + \kappa)` and :math:`\Omega = \tfrac1n\sum(1 - \zeta_i)^2`, labels made by the coefficients s give
+the excess risk
 
 .. math::
     \sum_i ((1 - \zeta_i)s_i - v_i)^2 + \frac{\Omega}{1 - \Omega}\Big(\sigma^2 + \sum_i \zeta_i^2 s_i^2\Big).

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAPERS = sorted(path.stem for path in (ROOT / "kdtheory" / "theorems").glob("*.py"))
+PAPERS = [name for name in PAPERS if name not in ("__init__", "statement", "naive")]
 #: A module may import only modules that stand before it.
 ORDER = [
     ["checks"],
@@ -25,13 +27,22 @@ ORDER = [
     ["eigenframework", "two_stage", "weights"],
     ["machine"],
     ["estimators", "problem", "tables"],
+    ["testing", "theorems.statement"],
+    ["theorems.naive"],
+    [f"theorems.{paper}" for paper in PAPERS],
+    ["theorems"],
     ["verify"],
     ["__main__"],
 ]
 RANK = {name: level for level, names in enumerate(ORDER) for name in names}
-MODULES = sorted((ROOT / "kdtheory").glob("*.py"))
+MODULES = sorted((ROOT / "kdtheory").rglob("*.py"))
 ALLOWED = {"numpy", "scipy"}
-HEAVY = {"machine": {"sklearn"}, "problem": {"sklearn"}}
+HEAVY = {"machine": {"sklearn"}, "problem": {"sklearn"}, "testing": {"hypothesis"}}
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT / "kdtheory").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 def imports(path):
@@ -39,23 +50,24 @@ def imports(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.module == "kdtheory":
-                yield from (f"kdtheory.{alias.name}" for alias in node.names)
+            if node.module == "kdtheory" or (node.module == "kdtheory.theorems" and path.parent.name == "theorems"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name[0].islower())
             else:
                 yield node.module
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_arrows_go_one_way(path):
-    if path.stem == "__init__":
+    here = name_of(path)
+    if not here:
         return
-    assert path.stem in RANK, f"give {path.stem} its place in the order"
+    assert here in RANK, f"give {here} its place in the order"
     for name in imports(path):
         top, _, rest = name.partition(".")
         if top == "kdtheory" and rest and rest != "__version__":
-            assert RANK[rest] < RANK[path.stem], f"{path.stem} imports {rest}"
+            assert RANK[rest] < RANK[here], f"{here} imports {rest}"
         elif top not in sys.stdlib_module_names and top != "kdtheory":
-            assert top in ALLOWED | HEAVY.get(path.stem, set()), f"{path.stem} imports {top}"
+            assert top in ALLOWED | HEAVY.get(here, set()), f"{here} imports {top}"
 
 
 def test_the_core_loads_numpy_and_scipy_only():

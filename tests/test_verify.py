@@ -1,14 +1,17 @@
-"""The command line: every identity on real data, exit codes, and what a bad file is told."""
+"""The command line: theorems on real data, exit codes, JSON, filters, and what a bad file is told."""
+
+import json
 
 import numpy as np
 import pytest
 
-from kdtheory import kernels, rounds, verify
+from kdtheory import kernels, rounds, theorems, verify
 from kdtheory.__main__ import main
 from kdtheory.problem import Problem
 from kdtheory.tables import read
 
 RNG = np.random.default_rng(0)
+QUICK = ["--paper", "borup"]
 
 
 def small_problem(**changes):
@@ -17,55 +20,62 @@ def small_problem(**changes):
     return Problem.split("small", X, np.sin(X[:, 0]) + X[:, 1], **how)
 
 
-@pytest.mark.parametrize("identity", verify.IDENTITIES, ids=lambda i: i.name)
-def test_every_identity_holds_and_can_fail(identity):
-    problem = small_problem()
-    assert identity.check(problem).holds
-    wrong = verify.Identity(
-        identity.name, identity.source, identity.left, lambda p: 1.001 * identity.right(p), identity.tolerance
-    )
-    assert not wrong.check(problem).holds
-
-
-@pytest.mark.parametrize(
-    ("place", "name", "mutant", "caught"),
-    [
-        ("rounds", "n times the ridge", lambda f: lambda s, y, *, ridge, **k: f(s, y, ridge=s.n * np.asarray(ridge), **k), 5),
-        (
-            "rounds",
-            "weights reversed",
-            lambda f: lambda s, y, *, teacher_weights, **k: f(s, y, teacher_weights=teacher_weights[::-1], **k),
-            2,
-        ),
-        (
-            "rounds",
-            "weight on the labels",
-            lambda f: lambda s, y, *, teacher_weights, **k: f(s, y, teacher_weights=1 - np.array(teacher_weights), **k),
-            4,
-        ),
-        (
-            "limit",
-            "ridge / w",
-            lambda f: lambda s, y, *, teacher_weight, **k: f(s, y, teacher_weight=1 - teacher_weight, **k),
-            1,
-        ),
-        ("loo", "the chain's own fit", lambda f: rounds, 1),
-        ("gcv", "twice", lambda f: lambda *a, **k: 2 * f(*a, **k), 1),
-    ],
-    ids=lambda v: v if isinstance(v, str) and " " in v else None,
-)
-def test_a_planted_error_is_caught(monkeypatch, place, name, mutant, caught):
-    problem = small_problem()
-    monkeypatch.setattr(verify, place, mutant(getattr(verify, place)))
-    assert sum(not check.holds for check in verify.check(problem)) >= caught
-
-
-def test_digits_table(capsys):
+def test_the_table_on_digits(capsys):
     assert main(["verify", "--max-points", "300"]) == 0
     out = capsys.readouterr().out
-    assert f"{len(verify.IDENTITIES)} of {len(verify.IDENTITIES)} identities hold." in out
-    assert "Borup & Andersen (2021)" in out
-    assert max(len(line) for line in out.splitlines()) < 125
+    count = len(theorems.all())
+    assert f"{count} of {count} theorems hold." in out
+    assert all(str(theorem.source) in out for theorem in theorems.all())
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_table_fits_the_terminal(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["verify", "--max-points", "40", "--kernel", "linear", *QUICK]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("  theorem"))
+    assert max(len(line) for line in lines[start:]) <= max(width, verify.NARROWEST)
+
+
+def test_json_says_everything_the_table_says(capsys):
+    assert main(["verify", "--max-points", "40", "--json", *QUICK]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [check["name"] for check in result["checks"]] == [t.name for t in theorems.find(paper="borup")]
+    assert all(check["verdict"] == "holds" and check["error"] <= check["tolerance"] for check in result["checks"])
+    assert result["problem"]["training_points"] == 28
+    assert result["settings"]["kernel"] == "rbf"
+
+
+def test_filters_by_paper_and_name(capsys):
+    assert main(["verify", "--max-points", "40", "--paper", "2102.13088", "--name", "limit"]) == 0
+    out = capsys.readouterr().out
+    assert "the limit is ridge / (1 - w)" in out
+    assert "Mobahi" not in out
+    assert main(["verify", "--paper", "nobody"]) == 2
+    assert "No theorem has `paper` containing 'nobody'; the papers are mobahi, " in capsys.readouterr().err
+    assert main(["theorems", "--paper", "mobahi"]) == 0
+    out = capsys.readouterr().out
+    assert "arXiv:2002.05715" in out
+    assert "if the kernel can fit the labels within the tolerance" in out
+
+
+def test_a_law_that_fails_is_named(capsys, monkeypatch):
+    def wrong(s, y, *, ridge, **how):
+        return rounds(s, y, ridge=s.n * np.asarray(ridge), **how)
+
+    monkeypatch.setattr(theorems.borup_andersen, "rounds", wrong)
+    assert main(["verify", "--max-points", "40", *QUICK]) == 1
+    out = capsys.readouterr().out
+    assert "any schedule is a function of the initial fit [Borup & Andersen (2021)]: FAILS" in out
+    assert "by definition" in out
+
+
+def test_a_broken_assumption_is_said_and_not_passed(capsys):
+    arguments = ["verify", "--max-points", "40", "--noise-variance", "0", "--name", "white features"]
+    assert main(arguments) == 1  # nothing holds
+    out = capsys.readouterr().out
+    assert "not applicable: the labels have no noise" in out
+    assert "0 of 1 theorems hold; 1 do not apply to these data." in out
 
 
 @pytest.mark.slow
@@ -81,15 +91,15 @@ def test_duplicates_and_constant_targets(tmp_path):
         assert main(["verify", "--data", str(tmp_path / "data.npz")]) == 0
 
 
-def test_points_out_of_reach_are_unresolved_not_failed(tmp_path, capsys):
+def test_points_out_of_reach_get_a_reason(tmp_path, capsys):
     np.savez(tmp_path / "far.npz", X=np.arange(20.0)[:, None] ** 3, y=np.arange(20.0))
     assert main(["verify", "--data", str(tmp_path / "far.npz"), "--gamma", "1e9"]) == 0
-    assert "unresolved" in capsys.readouterr().out
+    assert "teacher and labels give the same held-out predictions" in capsys.readouterr().out
 
 
 def test_no_digits_left_is_not_a_pass(capsys):
-    assert main(["verify", "--max-points", "100", "--ridge", "1e-16"]) == 1
-    assert "not resolved: ill-conditioned, raise --ridge" in capsys.readouterr().out
+    assert main(["verify", "--max-points", "100", "--ridge", "1e-16", "--name", "schedule"]) == 1
+    assert "not resolved: too ill-conditioned at this ridge" in capsys.readouterr().out
 
 
 def test_csv_with_and_without_header(tmp_path):
@@ -150,6 +160,7 @@ def test_bad_files_and_options(tmp_path, capsys):
         (["--gamma", "0"], "`gamma` must be positive and finite, got 0.0."),
         (["--kernel", "ntk", "--depth", "-1"], "`depth` must be a whole number"),
         (["--max-points", "-3"], "`max_points` must be a whole number of at least 10, got -3."),
+        (["--noise-variance", "-1"], "`noise_variance` must be zero or positive and finite, got -1.0."),
         (["--seed", "-1"], "`seed` must be a whole number of at least 0, got -1."),
         (["--target", "2"], "`target` must come with `data`"),
         (["--data", str(tmp_path / "scalar.npz")], "`X` must be two-dimensional, got shape ()."),

@@ -1,0 +1,80 @@
+r"""Theorems: every result stated once, computed by two routes, and checked on any problem.
+
+One module per paper, each with a tuple `THEOREMS`. ``python -m kdtheory verify`` checks them on data; the tests hold them
+as properties of random problems; the tables in the documentation list them.
+
+Examples
+--------
+>>> import numpy as np
+>>> from kdtheory import kernels, theorems
+>>> from kdtheory.problem import Problem
+>>> X = np.linspace(0, 3, 40)[:, None]
+>>> problem = Problem.split("sine", X, np.sin(4 * X), kernel=kernels.rbf, ridge=0.1)
+>>> limit = theorems.find(name="limit is ridge")[0]
+>>> limit.statement
+'\\hat f_\\infty(x) = k(x)^\\top\\left(K + \\tfrac{\\lambda}{1-w} I\\right)^{-1} y, \\quad 0 \\le w < 1'
+>>> limit.check(problem).holds
+True
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from kdtheory.theorems import (
+    borup_andersen,
+    buhlmann_yu,
+    dang,
+    das_sanghavi,
+    deterministic_equivalents,
+    filter_algebra,
+    ildiz,
+    jacot,
+    mobahi,
+    pareek,
+    simon,
+)
+from kdtheory.theorems.statement import Assumption, Check, Source, Theorem
+
+__all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find"]
+
+PAPERS: tuple[ModuleType, ...] = (
+    mobahi,
+    borup_andersen,
+    das_sanghavi,
+    pareek,
+    dang,
+    deterministic_equivalents,
+    filter_algebra,
+    jacot,
+    buhlmann_yu,
+    ildiz,
+    simon,
+)
+
+
+def all() -> tuple[Theorem, ...]:
+    """Every theorem, paper by paper."""
+    return tuple(theorem for paper in PAPERS for theorem in paper.THEOREMS)
+
+
+def find(*, paper: str = "", name: str = "") -> tuple[Theorem, ...]:
+    """Theorems whose paper (authors, year, arXiv number or module) and name contain these texts, in any case.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    found = tuple(
+        theorem
+        for module in PAPERS
+        for theorem in module.THEOREMS
+        if paper.lower() in f"{module.__name__.rpartition('.')[2]} {theorem.source.reference}".lower()
+        and name.lower() in theorem.name.lower()
+    )
+    if not found:
+        asked = " and ".join(f"`{key}` containing {text!r}" for key, text in (("paper", paper), ("name", name)) if text)
+        papers = ", ".join(module.__name__.rpartition(".")[2] for module in PAPERS)
+        raise ValueError(f"No theorem has {asked}; the papers are {papers}.")
+    return found

@@ -1,0 +1,127 @@
+r"""Das & Sanghavi (2023): understanding self-distillation in the presence of label noise.
+
+Linear ridge regression with labels f + noise; the error is that of the parameters, in a kernel's feature space the squared
+RKHS norm of the error. Their imitation parameter is the teacher weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from kdtheory.checks import Array
+from kdtheory.expected_curve import expected_curve
+from kdtheory.problem import Problem
+from kdtheory.theorems.naive import DENSE, SOMETHING_TO_LEARN, solve
+from kdtheory.theorems.statement import Source, Theorem
+
+__all__ = ["THEOREMS"]
+
+SOURCE = Source("Das & Sanghavi", 2023, "2301.13304")
+NOISES = (0.0, 0.1, 1.0, 10.0)
+
+
+def _parameters(p: Problem) -> Array:
+    """A signal K g in the kernel's range has the dual parameters g; the labels, scaled, serve as g."""
+    small = p.first(DENSE)
+    return np.asarray(small.signal / small.spectrum.eigenvalues[0])
+
+
+def _by_traces(p: Problem, noise: float, error: str) -> float:
+    """Vertex of the expected error by primal ridge regression: theta = (X'X + ridge I)^-1 X'y on the kernel's features X."""
+    s, g = p.first(DENSE).spectrum, _parameters(p)
+    held = s.eigenvalues > s.n * np.finfo(float).eps * s.eigenvalues[0]
+    X = s.eigenvectors[:, held] * np.sqrt(s.eigenvalues[held])
+    truth, moments = X.T @ g, X.T @ X
+    on_labels = solve(moments, X.T, p.ridge)
+    change = -p.ridge * solve(moments, on_labels, p.ridge)  # the student on the teacher, less the student on the labels
+    bias, moved = p.ridge * solve(moments, truth, p.ridge), change @ (X @ truth)
+    if error == "prediction":
+        on_labels, change, bias, moved = (X @ part for part in (on_labels, change, bias, moved))
+    variance = noise * g.shape[1]
+    return float(
+        (np.sum(bias * moved) - variance * np.sum(on_labels * change)) / (np.sum(moved**2) + variance * np.sum(change**2))
+    )
+
+
+def _closed(p: Problem, noise: float, error: str) -> float:
+    small = p.first(DENSE)
+    f = small.gram @ _parameters(p)
+    return expected_curve(small.spectrum, f, noise_variance=noise, ridge=small.ridge, error=error).optimal_weight
+
+
+def _without_signal(p: Problem, error: str) -> float:
+    small = p.first(DENSE)
+    zero = np.zeros_like(small.signal)
+    return expected_curve(small.spectrum, zero, noise_variance=1.0, ridge=small.ridge, error=error).optimal_weight
+
+
+def _noise_by_traces(p: Problem, error: str) -> float:
+    small = p.first(DENSE)
+    return _by_traces(replace(small, signal=np.zeros_like(small.signal)), 1.0, error)
+
+
+def _rounding(p: Problem) -> float:
+    """Of sums of dense products whose terms cancel at one noise level, but not at all of them."""
+    return 1e-9 + 1e4 * p.rounding
+
+
+THEOREMS = (
+    Theorem(
+        name="the optimal imitation of a noisy teacher",
+        source=SOURCE,
+        statement=r"w^\star = \frac{\sum_j (1-h_j)\left[\sigma^2 h_j^2/s_j^2 - h_j(1-h_j)\theta_j^2\right]}"
+        r"{\sum_j (1-h_j)^2 h_j^2\left[\theta_j^2 + \sigma^2/s_j^2\right]}, \quad h = \frac{s^2}{s^2 + \lambda}",
+        left=lambda p: np.array([_by_traces(p, v, "parameters") for v in NOISES]),
+        right=lambda p: np.array([_closed(p, v, "parameters") for v in NOISES]),
+        tolerance=_rounding,
+        assumptions=(SOMETHING_TO_LEARN,),
+        figure="noise_weight",
+    ),
+    Theorem(
+        name="the same for the error of the predictions",
+        source=SOURCE,
+        statement=r"w^\star = \frac{\sum_i a_i u_i(a_i\sigma^2 - u_i\theta_i^2)}{\sum_i a_i^2 u_i^2(\theta_i^2 + \sigma^2)}",
+        left=lambda p: np.array([_by_traces(p, v, "prediction") for v in NOISES]),
+        right=lambda p: np.array([_closed(p, v, "prediction") for v in NOISES]),
+        tolerance=_rounding,
+        assumptions=(SOMETHING_TO_LEARN,),
+        derived=True,
+        figure="noise_weight",
+    ),
+    Theorem(
+        name="in pure noise the weight is at least one",
+        source=SOURCE,
+        statement=r"\lim_{\sigma\to\infty} w^\star = \frac{\sum (1-h)h^2/s^2}{\sum (1-h)^2h^2/s^2} \ge 1",
+        left=lambda p: np.array([1.0, 1.0, 1.0, 1.0]),
+        right=lambda p: np.array([f(p, e) for f in (_noise_by_traces, _without_signal) for e in ("parameters", "prediction")]),
+        tolerance=_rounding,
+        assumptions=(SOMETHING_TO_LEARN,),
+        at_most=True,
+        figure="noise_weight",
+    ),
+    Theorem(
+        name="the optimal weight rises with the noise",
+        source=SOURCE,
+        statement=r"\sigma_1^2 \le \sigma_2^2 \implies w^\star(\sigma_1^2) \le w^\star(\sigma_2^2)",
+        left=lambda p: np.array([_by_traces(p, v, "parameters") for v in NOISES[:-1]]),
+        right=lambda p: np.array([_closed(p, v, "parameters") for v in NOISES[1:]]),
+        tolerance=_rounding,
+        assumptions=(SOMETHING_TO_LEARN,),
+        at_most=True,
+        derived=True,
+        figure="noise_weight",
+    ),
+    Theorem(
+        name="clean labels deserve more than their weight",
+        source=SOURCE,
+        statement=r"\sigma^2 = 0 \implies w^\star < 0",
+        left=lambda p: np.array([_by_traces(p, 0.0, "parameters"), _closed(p, 0.0, "prediction")]),
+        right=lambda p: np.zeros(2),
+        tolerance=_rounding,
+        assumptions=(SOMETHING_TO_LEARN,),
+        at_most=True,
+        figure="noise_weight",
+    ),
+)

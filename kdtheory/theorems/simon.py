@@ -1,0 +1,132 @@
+r"""Simon, Karkada, Ghosh & Belkin (2024): more is better in modern machine learning. The random-feature eigenframework.
+
+The population is made from the problem: the leading eigenvalues of its kernel matrix, and its signal in them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kdtheory.asymptotics import Population, implicit_ridge, risk
+from kdtheory.checks import Array
+from kdtheory.eigenframework import random_feature_error
+from kdtheory.problem import Problem
+from kdtheory.theorems.naive import SOMETHING_TO_LEARN, population, solve
+from kdtheory.theorems.statement import Assumption, Source, Theorem
+
+__all__ = ["THEOREMS"]
+
+SOURCE = Source("Simon, Karkada, Ghosh & Belkin", 2024, "2311.14646")
+POINTS = 120
+FEATURES = 200
+DRAWS = 60
+
+
+def _ridge(p: Problem) -> float:
+    return p.ridge * POINTS / p.n
+
+
+def _simulated(p: Problem) -> Array:
+    """Test and training error of ridge regression on Gaussian random features of Gaussian eigenfunctions."""
+    pop, rng = population(p), np.random.default_rng(0)
+    e, total = pop.eigenvalues, np.zeros(2)
+    for _ in range(DRAWS):
+        X, y = pop.sample(POINTS, rng)
+        W = rng.normal(size=(len(e), FEATURES)) / np.sqrt(FEATURES)
+        features = X @ W
+        K = features @ features.T
+        c = solve(K, y, _ridge(p))
+        total += np.array([float(pop.error(W @ (features.T @ c))), np.mean((_ridge(p) * c) ** 2)])
+    return total / DRAWS
+
+
+def _predicted(p: Problem) -> Array:
+    result = random_feature_error(population(p), n=POINTS, features=FEATURES, ridge=_ridge(p))
+    return np.array([result.test, result.train])
+
+
+def _residual_of_the_equations(p: Problem) -> Array:
+    """n and k as the two sums give them back."""
+    pop = population(p)
+    result = random_feature_error(pop, n=POINTS, features=FEATURES, ridge=_ridge(p))
+    z = float(np.sum(pop.eigenvalues / (pop.eigenvalues + result.gamma)))
+    return np.array([z + _ridge(p) / result.kappa, z + FEATURES * result.kappa / result.gamma])
+
+
+def _kernel(p: Problem) -> Array:
+    """Kernel eigenframework: (sigma^2 + sum (kappa/(e+kappa))^2 v^2) n / (n - q), and its training error."""
+    pop = population(p)
+    kappa = implicit_ridge(pop, n=POINTS, ridge=_ridge(p))
+    e, v = pop.eigenvalues, pop.signal
+    q = float(np.sum((e / (e + kappa)) ** 2))
+    test = (pop.noise_variance + np.sum((kappa / (e + kappa) * v) ** 2)) * POINTS / (POINTS - q)
+    return np.array([test, (_ridge(p) / (POINTS * kappa)) ** 2 * test])
+
+
+def _many_features(p: Problem) -> Array:
+    result = random_feature_error(population(p), n=POINTS, features=10**9, ridge=_ridge(p))
+    return np.array([result.test, result.train])
+
+
+def _best(pop: Population, n: int, features: int) -> float:
+    scale = float(pop.eigenvalues.sum())
+    grid = scale * np.logspace(-6, 6, 49)
+    return min(random_feature_error(pop, n=n, features=features, ridge=float(ridge)).test for ridge in grid)
+
+
+SIGNAL = Assumption("a signal in the leading directions", lambda p: "" if np.any(population(p).signal) else "no signal there")
+
+THEOREMS = (
+    Theorem(
+        name="two implicit constants",
+        source=SOURCE,
+        statement=r"n = \sum_i\frac{e_i}{e_i+\gamma} + \frac{\lambda}{\kappa}, \quad "
+        r"k = \sum_i\frac{e_i}{e_i+\gamma} + \frac{k\kappa}{\gamma}",
+        left=lambda p: np.array([float(POINTS), float(FEATURES)]),
+        right=_residual_of_the_equations,
+        tolerance=1e-9,
+        assumptions=(SOMETHING_TO_LEARN,),
+    ),
+    Theorem(
+        name="the error of ridge regression on random features",
+        source=SOURCE,
+        statement=r"E = \frac{\sum_i[\frac{\gamma}{e_i+\gamma} - \frac{\kappa e_i}{(e_i+\gamma)^2}\frac{k}{k-q}]v_i^2 "
+        r"+ \sigma^2}{1 - \frac{q(k-2z)+z^2}{n(k-q)}}, \quad E_{\mathrm{train}} = \left(\frac{\lambda}{n\kappa}\right)^2 E",
+        left=_simulated,
+        right=_predicted,
+        tolerance=0.09,  # of 60 draws
+        assumptions=(SOMETHING_TO_LEARN, SIGNAL),
+        simulated=True,
+    ),
+    Theorem(
+        name="many features are the kernel",
+        source=SOURCE,
+        statement=r"k \to \infty: \quad "
+        r"E \to \frac{n}{n - q}\left(\sum_i\left(\tfrac{\kappa}{e_i+\kappa}\right)^2 v_i^2 + \sigma^2\right)",
+        left=_kernel,
+        right=_many_features,
+        tolerance=1e-5,
+        assumptions=(SOMETHING_TO_LEARN,),
+        figure="proportional_asymptotics",
+    ),
+    Theorem(
+        name="the kernel limit is round 0 of a chain",
+        source=SOURCE,
+        statement=r"E = R(\lambda, \lambda)",
+        left=lambda p: _kernel(p)[:1],
+        right=lambda p: risk(population(p), n=POINTS, ridge=_ridge(p)),
+        tolerance=1e-10,
+        assumptions=(SOMETHING_TO_LEARN,),
+        derived=True,
+    ),
+    Theorem(
+        name="more is better at the best ridge",
+        source=SOURCE,
+        statement=r"\min_\lambda E(n', k') \le \min_\lambda E(n, k) \text{ for } n' \ge n,\ k' \ge k",
+        left=lambda p: np.array([_best(population(p), 2 * POINTS, FEATURES), _best(population(p), POINTS, 2 * FEATURES)]),
+        right=lambda p: np.full(2, _best(population(p), POINTS, FEATURES)),
+        tolerance=1e-3,  # of a grid of ridges
+        assumptions=(SOMETHING_TO_LEARN,),
+        at_most=True,
+    ),
+)
