@@ -11,13 +11,15 @@ SOURCES := $(shell find kdtheory paper_figs -name '*.py' -o -name '*.csv')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures redraw test test-all lint bench clean
+.PHONY: help figures redraw test test-all lint mutants tables bench clean
 
 help:
 	@echo "make figures   draw every figure into figures/ (PDF, PNG, CSV)"
 	@echo "make test      run the tests, doctests and the README's code"
 	@echo "make test-all  the same with the slow tests and 2,000 examples per property"
 	@echo "make lint      ruff and mypy"
+	@echo "make mutants   plant errors in the package and see each one caught"
+	@echo "make tables    rewrite the tables that come from the code"
 	@echo "make bench     time the closed form against refitting"
 	@echo "make clean     remove .venv and figures"
 
@@ -43,6 +45,13 @@ lint: $(VENV)/.dev
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+
+mutants: $(VENV)/.dev
+	OPENBLAS_NUM_THREADS=1 $(RUN) tests/mutants.py
+
+tables: $(VENV)/.dev
+	$(RUN) docs/tables.py
+	$(RUN) benchmarks/precision.py --write
 
 bench: $(VENV)/.dev
 	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/refitting.py

@@ -72,8 +72,10 @@ def expected_curve(
     ridge, d = positive(ridge, "ridge"), spectrum.eigenvalues
     energy, constant = np.sum(spectrum.project(f) ** 2, axis=1), float(np.sum(spectrum.outside(f) ** 2)) / f.size
     mass = np.full_like(d, 1.0 / f.size)
-    if error == "parameters":
-        held = d > spectrum.n * np.finfo(float).eps * d[0]
+    held = d > spectrum.n * np.finfo(float).eps * d[0]  # the others are rounding
+    if error == "prediction":
+        d = np.where(held, d, 0.0)
+    else:
         beyond = float(energy[~held].sum() + constant * f.size)
         if beyond > 1e-16 * float(energy.sum() + constant * f.size):
             raise ValueError(

@@ -234,11 +234,12 @@ def optimal_polynomial_on_validation(
 
 def _interval(d: Array, ridge: float) -> tuple[float, float]:
     """Eigenvalue whose shrinkage is the middle of all shrinkages, and half their range."""
-    held = d[d > len(d) * np.finfo(float).eps * d.max()] if d.max() > 0 else d[:1]
+    unit = len(d) * np.finfo(float).eps
+    held = d[d > unit * d.max()] if d.max() > 0 else d[:1]
     high, low = float(held.max()), float(held.min())
     middle = [high / (high + ridge) + low / (low + ridge), ridge / (high + ridge) + ridge / (low + ridge)]
     half = ridge * (high - low) / ((high + ridge) * (low + ridge)) / 2
-    return ridge * middle[0] / middle[1], half if half > 0 else 1.0
+    return ridge * middle[0] / middle[1], half if high - low > 10 * unit * high else 1.0  # equal up to rounding is equal
 
 
 def _centred(d: Array, ridge: float, centre: float) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,10 @@ class Problem:
             f"Problem({self.name}: n={n}, m={len(self.cross)}, outputs={p}, ridge={self.ridge:.6g}, "
             f"noise_variance={self.noise_variance:.6g}, eigenvalues={d}, labels in the eigenbasis={z})"
         )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002
+        """The same in Hypothesis and IPython, which would spell out every matrix."""
+        printer.text(repr(self))
 
     @property
     def n(self) -> int:

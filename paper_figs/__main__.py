@@ -22,6 +22,13 @@ FIGURES = (
     "digits_rbf",
     "digits_ntk",
     "digits_tuning",
+    "sign_rule",
+    "noise_weight",
+    "rounds_gain",
+    "proportional_asymptotics",
+    "one_shot_bias",
+    "one_shot_tuning",
+    "published_tables",
 )
 
 
@@ -49,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if options.list:
         for name in FIGURES:
-            print(f"{name:16} {(_figure(name).__doc__ or '').partition(chr(10))[0]}")
+            print(f"{name:24} {(_figure(name).__doc__ or '').partition(chr(10))[0]}")
         return 0
     return _draw(options.names or FIGURES, options.out)
 
@@ -65,7 +72,7 @@ def _draw(names: Sequence[str], folder: Path) -> int:
 
     mpl.rcParams.update(RC)
     for count, name in enumerate(names, 1):
-        print(f"[{count}/{len(names)}] {name:16}", end=" ", flush=True)
+        print(f"[{count}/{len(names)}] {name:24}", end=" ", flush=True)
         start = time.perf_counter()
         try:
             figure = _figure(name)

@@ -21,7 +21,7 @@ def test_code_blocks_run_in_order(capsys):
 
 
 def test_every_figure_is_in_the_table():
-    table = README.partition("## Figures, laws, tests")[2]
+    table = README.partition("## Figures, theorems, tests")[2]
     for name in FIGURES:
         assert f"`{name}`" in table, name
 

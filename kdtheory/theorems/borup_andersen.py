@@ -201,7 +201,6 @@ THEOREMS = (
         statement=r"\hat y_t \text{ converges} \iff |w|\,\frac{d_1}{d_1 + \lambda} < 1",
         left=_growth_by_smoothing,
         right=lambda p: _edges(p) * Ridge(p.ridge).fit(p.spectrum.eigenvalues[0]),
-        tolerance=lambda p: 1e-11 + 1000 * p.rounding,
         assumptions=(SOMETHING_TO_LEARN,),
         derived=True,
         figure="limit_distance",
@@ -263,7 +262,7 @@ THEOREMS = (
         r"\quad R(t) > R(\infty) \iff R(0)^{t+1} > \tfrac{d_1}{d_j}",
         left=lambda p: _log_ratios(_recursion(p)) - _log_ratios(Ridge(p.ridge / (1 - W)).fit(positive_eigenvalues(p))),
         right=_overshoot,
-        tolerance=1e-9,  # the difference of two logarithms of size up to 28
+        tolerance=lambda p: 1e-9 + 1e-14 / np.abs(_overshoot(p)).max(),  # of logarithms near zero or up to 28
         assumptions=(SOMETHING_TO_LEARN, UNEQUAL),
         derived=True,
         figure="ratio_peak",
@@ -274,7 +273,7 @@ THEOREMS = (
         statement=r"\hat f_t(w) = (1 - w)\,\hat f_t(0) + w\,\hat f_t(1)",
         left=lambda p: new(p, (0.4, -0.7)),
         right=lambda p: 1.7 * _rounds(p, (0.4, 0.0))[-1] - 0.7 * _rounds(p, (0.4, 1.0))[-1],
-        figure="digits_rbf",
+        figure="digits_ntk",
     ),
     Theorem(
         name="the optimal weight from two students",

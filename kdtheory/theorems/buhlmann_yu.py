@@ -86,7 +86,7 @@ THEOREMS = (
         statement=r"I - H_m = (I - A)^{m+1}: \quad w_i = \frac{-i}{m - i + 1},\ i = 1 \dots m",
         left=_boosted,
         right=lambda p: rounds(p.spectrum, p.y, ridge=p.ridge, teacher_weights=boosting_weights(BOOSTS), cross=p.cross)[-1],
-        tolerance=lambda p: 1e-10 + 1000 * p.rounding,
+        tolerance=lambda p: 1e-10 + 1e4 * p.rounding,
         derived=True,
     ),
     Theorem(

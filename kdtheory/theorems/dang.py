@@ -80,10 +80,9 @@ def _gain_by_slope(p: Problem) -> Array:
 def _sign(p: Problem) -> Array:
     """Minus the sign of the slope; zero where it is lost in rounding."""
     slope = _slope(p, _even(p))
-    size = np.sqrt(_distance(p, _even(p))) * np.sqrt(
-        np.mean(p.y_new**2) + np.mean((p.cross @ solve(p.gram, p.y, p.ridge)) ** 2)
-    )
-    return np.array([-np.sign(slope) if abs(slope) > (1e-9 + 1e3 * p.rounding) * size else 0.0])
+    moved = np.sqrt(_distance(p, _even(p)))
+    size = np.sqrt(np.mean(p.y_new**2)) + np.sqrt(np.mean((p.cross @ solve(p.gram, p.y, p.ridge)) ** 2))
+    return np.array([-np.sign(slope) if abs(slope) > 1e-9 * moved * size + 1e4 * p.rounding * size**2 else 0.0])
 
 
 def _pure_by_derivative(p: Problem) -> Array:
@@ -98,12 +97,38 @@ def _pure_by_package(p: Problem) -> Array:
     return np.asarray(small.y - loo(small.spectrum, small.y, ridge=small.ridge, teacher_weights=[1.0])[-1])
 
 
-def _one_shot_by_derivative(p: Problem) -> Array:
-    """-<r, r'>/|r'|^2 with r' = ridge dr/dridge."""
+def _leave_one_out(p: Problem) -> tuple[Array, Array]:
+    """Textbook leave-one-out residuals r, and ridge dr/dridge."""
     small = p.first(DENSE)
     r = press(small.gram, small.y, small.ridge * (1 + 1j * COMPLEX_STEP))
-    step = r.imag / COMPLEX_STEP
-    return np.array([-np.sum(r.real * step) / np.sum(step**2)])
+    return r.real, r.imag / COMPLEX_STEP
+
+
+def _mean_leverage(p: Problem) -> tuple[Array, Array]:
+    """The same with every leverage replaced by the mean one: r = (I - S) y / (tr (I - S) / n)."""
+    small = p.first(DENSE)
+    ridge = small.ridge * (1 + 1j * COMPLEX_STEP)
+    left = ridge * solve(small.gram, np.eye(small.n), ridge)
+    r = (left @ small.y) / (np.trace(left) / small.n)
+    return r.real, r.imag / COMPLEX_STEP
+
+
+def _plain(p: Problem) -> tuple[Array, Array]:
+    """Each student's training residual over its own mean of 1 - H_ii: r and q - r."""
+    small = p.first(DENSE)
+    M = solve(small.gram, np.eye(small.n), small.ridge)
+    left = small.ridge * M  # I - S
+    squared = left + small.gram @ M @ left  # I - S^2
+    r, q = (rest @ small.y / (np.trace(rest) / small.n) for rest in (left, squared))
+    return r, q - r
+
+
+ENDS = {"leave-one-out": _leave_one_out, "gcv-derivative": _mean_leverage, "gcv": _plain}
+
+
+def _one_shot_by_definition(p: Problem, method: str) -> Array:
+    r, step = ENDS[method](p)
+    return np.array([-np.sum(r * step) / np.sum(step**2)])
 
 
 def _one_shot(p: Problem, method: str) -> Array:
@@ -111,34 +136,12 @@ def _one_shot(p: Problem, method: str) -> Array:
     return np.array([one_shot_weight(small.spectrum, small.y, ridge=small.ridge, method=method)])
 
 
-def _one_shot_by_traces(p: Problem) -> Array:
-    """Each student's training residual over its own mean of 1 - H_ii."""
-    small = p.first(DENSE)
-    K, eye = small.gram, np.eye(small.n)
-    M = solve(K, eye, small.ridge)
-    left = small.ridge * M  # I - S
-    squared = left + K @ M @ left  # I - S^2
-    r, q = (rest @ small.y / (np.trace(rest) / small.n) for rest in (left, squared))
-    return np.array([np.sum(r * (r - q)) / np.sum((r - q) ** 2)])
-
-
-def _one_shot_by_mean_leverage(p: Problem) -> Array:
-    """The same with every leverage replaced by the mean one, by a complex step of (I - S) y / (tr (I - S) / n)."""
-    small = p.first(DENSE)
-    ridge = small.ridge * (1 + 1j * COMPLEX_STEP)
-    left = ridge * solve(small.gram, np.eye(small.n), ridge)
-    r = (left @ small.y) / (np.trace(left) / small.n)
-    step = r.imag / COMPLEX_STEP
-    return np.array([-np.sum(r.real * step) / np.sum(step**2)])
-
-
-def _one_shot_rounding(p: Problem) -> float:
-    """Rounding over the size of the step from the teacher's residuals to the student's."""
-    small = p.first(DENSE)
-    r = press(small.gram, small.y, small.ridge * (1 + 1j * COMPLEX_STEP))
-    step, rest = float(np.linalg.norm(r.imag / COMPLEX_STEP)), float(np.linalg.norm(r.real))
-    cosine = abs(float(np.sum(r.real * r.imag / COMPLEX_STEP))) / max(step * rest, 1e-300)
-    return float(1e-8 + 1000 * p.rounding * (1 + rest / max(step, 1e-300)) / max(cosine, 1e-12))
+def _one_shot_rounding(p: Problem, method: str) -> float:
+    """Rounding over the size of the step, and over how far step and residual are from orthogonal."""
+    r, step = ENDS[method](p)
+    size, moved = float(np.linalg.norm(r)), max(float(np.linalg.norm(step)), 1e-300)
+    cosine = abs(float(np.sum(r * step))) / max(moved * size, 1e-300)
+    return float(1e-8 + 1000 * p.rounding * (1 + size / moved) / max(cosine, 1e-12))
 
 
 THEOREMS = (
@@ -197,9 +200,9 @@ THEOREMS = (
         source=SOURCE,
         statement=r"w = -\frac{\langle r, \lambda\partial_\lambda r\rangle}{|\lambda\partial_\lambda r|^2}, "
         r"\quad r_i = \frac{y_i - \hat y_i}{1 - S_{ii}}",
-        left=_one_shot_by_derivative,
+        left=lambda p: _one_shot_by_definition(p, "leave-one-out"),
         right=lambda p: _one_shot(p, "leave-one-out"),
-        tolerance=_one_shot_rounding,
+        tolerance=lambda p: _one_shot_rounding(p, "leave-one-out"),
         assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
         derived=True,
         figure="one_shot_bias",
@@ -208,9 +211,9 @@ THEOREMS = (
         name="one-shot weight by the derivative of the GCV residual",
         source=SOURCE,
         statement=r"\text{the same with } S_{ii} \text{ replaced by } \operatorname{tr} S / n",
-        left=_one_shot_by_mean_leverage,
+        left=lambda p: _one_shot_by_definition(p, "gcv-derivative"),
         right=lambda p: _one_shot(p, "gcv-derivative"),
-        tolerance=_one_shot_rounding,
+        tolerance=lambda p: _one_shot_rounding(p, "gcv-derivative"),
         assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
         derived=True,
         figure="one_shot_bias",
@@ -220,9 +223,9 @@ THEOREMS = (
         source=SOURCE,
         statement=r"w = \frac{\langle r, r - q\rangle}{|r - q|^2}, \quad r = \frac{(I - S)y}{1 - \operatorname{tr} S/n}, "
         r"\quad q = \frac{(I - S^2)y}{1 - \operatorname{tr} S^2/n}",
-        left=_one_shot_by_traces,
+        left=lambda p: _one_shot_by_definition(p, "gcv"),
         right=lambda p: _one_shot(p, "gcv"),
-        tolerance=_one_shot_rounding,
+        tolerance=lambda p: _one_shot_rounding(p, "gcv"),
         assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
         figure="one_shot_bias",
     ),

@@ -178,7 +178,7 @@ THEOREMS = (
         statement=r"\hat y^{(-i)}_t = \hat y_{t,i} + \sum_{s \le t} \Big(\prod_{j=s+1}^{t} w_j\Big)(S^{t-s+1})_{ii}\,\gamma_s",
         left=_refits,
         right=lambda p: _left_out(p, SCHEDULE),
-        tolerance=lambda p: 1e-10 + 1000 * p.rounding,
+        tolerance=lambda p: 1e-10 + 1e4 * p.rounding,
         derived=True,
         figure="digits_tuning",
     ),
@@ -237,7 +237,7 @@ THEOREMS = (
         statement=r"y_i - \hat y^{(-i)} = \frac{y_i - \hat y_i}{1 - S_{ii}}",
         left=_press_by_refits,
         right=lambda p: _left_out(p, ()),
-        tolerance=lambda p: 1e-10 + 1000 * p.rounding,
+        tolerance=lambda p: 1e-10 + 1e4 * p.rounding,
     ),
     Theorem(
         name="generalised cross-validation by its traces",

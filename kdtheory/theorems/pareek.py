@@ -254,7 +254,7 @@ THEOREMS = (
         right=_errors_by_polynomial,
         tolerance=lambda p: 1e-8 + 1000 * p.rounding * (1 + 1 / two_students(p).identifiability) / _angle(p),
         assumptions=(MOVED, TWO_WAYS),
-        figure="one_shot_tuning",
+        figure="published_tables",
     ),
     Theorem(
         name="joint weights beat greedy weights, which beat none",

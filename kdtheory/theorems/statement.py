@@ -98,8 +98,8 @@ class Check:
 
 
 def by_rounding(p: Problem) -> float:
-    """The default tolerance: 1e-11, and a hundred times what rounding does to a ridge fit."""
-    return 1e-11 + 100 * p.rounding
+    """The default tolerance: 1e-11, and a thousand times what rounding does to a ridge fit."""
+    return 1e-11 + 1000 * p.rounding
 
 
 @dataclass(frozen=True)

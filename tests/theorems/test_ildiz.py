@@ -1,9 +1,30 @@
+import numpy as np
 import pytest
 
+from kdtheory.asymptotics import Population
 from kdtheory.theorems import ildiz
+from kdtheory.two_stage import optimal_mask, optimal_surrogate, surrogate_risk
 from tests.theorems import laws
 
 
 @pytest.mark.parametrize(**laws.of(ildiz))
 def test_theorem(law, theorem):
     law(theorem)
+
+
+def test_figure_one_of_the_paper():
+    """500 features, 200 points, eigenvalues i^-2, e beta^2 = i^-1.5: recomputed by an independent implementation."""
+    i = np.arange(1, 501.0)
+    truth = Population(i**-2.0, i**-0.75, 0.0)
+    best, kept = optimal_surrogate(truth, n=200), optimal_mask(truth, n=200)
+    risks = [surrogate_risk(truth, s, n=200) for s in (truth.signal, truth.signal * kept, best)]
+    np.testing.assert_allclose(risks, [0.11937, 0.08966, 0.08325], atol=6e-6)
+    assert (int(kept.sum()), int(np.sum(best > truth.signal))) == (203, 126)
+
+
+def test_bad_input():
+    truth = Population(np.ones(10), np.ones(10), 0.0)
+    with pytest.raises(ValueError, match="`surrogate` must have 10 entries like the signal, got 2"):
+        surrogate_risk(truth, [1.0, 2.0], n=5)
+    with pytest.raises(ValueError, match="`n` must differ from the number of features where `ridge` is zero, got 10"):
+        surrogate_risk(truth, truth.signal, n=10)

@@ -1,9 +1,38 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+import kdtheory as kd
 from kdtheory.theorems import mobahi
 from tests.theorems import laws
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(**laws.of(mobahi))
 def test_theorem(law, theorem):
     law(theorem)
+
+
+def test_the_illustrative_problem_collapses_after_four_rounds():
+    """Green's function of the fourth derivative, toy labels, tolerance 0.045; values of an independent implementation."""
+    x = np.arange(11) / 10
+    X, Z = np.meshgrid(x, x, indexing="ij")
+    K = np.maximum(X - Z, 0) ** 3 / 6 - X * (1 - Z) * (X**2 - 2 * Z + Z**2) / 6
+    y = np.genfromtxt(ROOT / "paper_figs" / "data" / "borup_andersen_toy.csv", delimiter=",", names=True)["y"]
+    result = kd.constrained.constrained_rounds(kd.Spectrum.from_gram((K + K.T) / 2), y, tolerance=0.045)
+    np.testing.assert_allclose(result.ridges, [3.0e-5, 9.64e-4, 3.011e-3, 8.690e-3], rtol=1e-2)
+    np.testing.assert_allclose(result.norms, [2.5118, 2.3637, 1.8809, 1.2475, 0.5857], atol=5e-5)
+    assert result.rounds == 4
+    assert abs(result.guaranteed - 2.570) < 5e-4
+
+
+def test_unreachable_and_trivial_tolerances_are_refused():
+    s = kd.Spectrum.from_gram([[1.0, 1.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match="`tolerance` must leave room for what the kernel cannot fit"):
+        kd.constrained.constrained_rounds(s, [1.0, -1.0], tolerance=0.5)
+    with pytest.raises(ValueError, match="`tolerance` must be below the labels' mean square, 1, got 2"):
+        kd.constrained.constrained_rounds(s, [1.0, -1.0], tolerance=2.0)
+    with pytest.raises(ValueError, match="`tolerance` must be larger: no collapse within 100000 rounds"):
+        kd.constrained.constrained_rounds(kd.Spectrum.from_gram(np.eye(1)), [1.0], tolerance=1e-11)

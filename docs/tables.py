@@ -1,0 +1,124 @@
+"""Writes the tables that come from the code: docs/theorems.md, and the README's table of figures, theorems and tests.
+
+``python docs/tables.py`` rewrites them, ``--check`` only says whether they are current. A theorem, or a figure, appears by existing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import math
+import os
+import re
+import sys
+from pathlib import Path
+
+from kdtheory import theorems
+from kdtheory.theorems import Theorem
+from paper_figs import published_tables
+from paper_figs.__main__ import FIGURES
+
+ROOT = Path(__file__).parents[1]
+MARK, END = "<!-- {}: written by docs/tables.py -->", "<!-- end of {} -->"
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def _tests_of(figure: str) -> list[str]:
+    tests = sorted((ROOT / "tests").glob("test_figures*.py"))
+    naming = [f"tests/{path.name}" for path in tests if re.search(rf"\b{figure}\b", path.read_text(encoding="utf-8"))]
+    return naming or ["tests/test_figures.py"]  # which draws every figure
+
+
+def _module(theorem: Theorem) -> str:
+    return next(m.__name__.rpartition(".")[2] for m in theorems.PAPERS if any(t is theorem for t in m.THEOREMS))
+
+
+def figures() -> str:
+    """One row per figure: its claim, the theorems that name it, the tests that hold both."""
+    rows = ["| figure | what it shows | theorems | tests |", "|---|---|---|---|"]
+    for name in FIGURES:
+        shown = [theorem for theorem in theorems.all() if theorem.figure == name]
+        tests = [f"tests/theorems/test_{module}.py" for module in dict.fromkeys(map(_module, shown))]
+        files = ", ".join(f"`{test}`" for test in [*tests, *_tests_of(name)])
+        claim = _first_line(ROOT / "paper_figs" / f"{name}.py")
+        rows.append(f"| `{name}` | {claim} | {'; '.join(theorem.name for theorem in shown)} | {files} |")
+    return "\n".join(rows)
+
+
+def document() -> str:
+    """Every theorem, paper by paper."""
+    lines = [
+        "# Theorems",
+        "",
+        f"{len(theorems.all())} statements, each computed by two routes: the definition (solves, refits, dense traces, simulation) and",
+        "the closed form of the package. `python -m kdtheory verify` checks them on data, `python -m kdtheory theorems` prints them,",
+        "and the tests hold each on random problems of any conditioning. A star marks what was derived in kdtheory about an object of",
+        "that paper. Written by `python docs/tables.py`.",
+    ]
+    for module in theorems.PAPERS:
+        name = module.__name__.rpartition(".")[2]
+        paragraphs = (module.__doc__ or "").strip().split("\n\n")
+        lines += ["", f"## {paragraphs[0].rstrip('.')}", ""]
+        lines += [paragraphs[1].replace("\n", " "), ""] if len(paragraphs) > 1 else []
+        lines += [f"Stated in `kdtheory/theorems/{name}.py`, held by `tests/theorems/test_{name}.py`.", ""]
+        lines += ["| theorem | source | statement | holds if | figure |", "|---|---|---|---|---|"]
+        for theorem in module.THEOREMS:
+            statement = theorem.statement.replace("|", r"\vert ")
+            conditions = "; ".join(assumption.words for assumption in theorem.assumptions)
+            figure = f"`{theorem.figure}`" if theorem.figure else ""
+            star = " *" if theorem.derived else ""
+            lines.append(f"| {theorem.name}{star} | {theorem.source.reference} | ${statement}$ | {conditions} | {figure} |")
+    return "\n".join(lines) + "\n"
+
+
+def published() -> str:
+    """Published numbers on regression data beside ours, as recorded."""
+    os.environ.pop("KDTHEORY_DATA", None)  # the record, not what this machine would compute now
+    table = published_tables.compute()
+    rows = ["| data | quantity | published | ours | digits | its status |", "|---|---|---|---|---|---|"]
+    for i, value in enumerate(table["published"]):
+        if value and table["split"][i] != "random" and not re.search("holds|positive", table["quantity"][i]):
+            off, ours = float(table["units_off"][i]), float(table["ours"][i])
+            missing = math.isnan(ours)
+            agreement = "not computed here" if missing else "agree" if off < 0.5 else "one unit off" if off < 1.5 else "differ"
+            shown = "" if missing else f"{ours:.4g}"
+            name = table["data"][i].replace("_", " ")
+            rows.append(f"| {name} | {table['quantity'][i]} | {value} | {shown} | {agreement} | {table['status'][i]} |")
+    return "\n".join(rows)
+
+
+def readme(text: str) -> str:
+    """The README with fresh tables between their marks."""
+    for name, write in (("figures", figures), ("published", published)):
+        before, mark, rest = text.partition(MARK.format(name))
+        _, end, after = rest.partition(END.format(name))
+        text = f"{before}{mark}\n{write()}\n{end}{after}" if end else text
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a table is out of date")
+    check = parser.parse_args().check
+    stale = 0
+    for path, wanted in (
+        (ROOT / "docs" / "theorems.md", document()),
+        (ROOT / "README.md", readme((ROOT / "README.md").read_text(encoding="utf-8"))),
+    ):
+        if path.is_file() and path.read_text(encoding="utf-8") == wanted:
+            continue
+        stale += 1
+        if check:
+            print(f"{path.relative_to(ROOT)} is out of date: run python docs/tables.py")
+        else:
+            path.write_text(wanted, encoding="utf-8")
+            print(f"{path.relative_to(ROOT)} written")
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

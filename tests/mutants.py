@@ -1,0 +1,148 @@
+"""Planted errors: each one must be caught, by a test that says which law it broke.
+
+``python tests/mutants.py`` plants them one at a time in a copy of the package, runs the theorems' tests and then the core's until
+one fails, and writes the table docs/mutants.md; ``--only TEXT`` runs those whose description or file contains the text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TABLE = ROOT / "docs" / "mutants.md"
+STAGES = (
+    ["tests/theorems", "-k", "can_fail"],
+    ["tests/theorems", "-k", "not can_fail"],
+    [
+        "kdtheory",
+        "tests",
+        "--ignore=tests/theorems",
+        "--ignore-glob=*figures*",
+        "--ignore-glob=*readme*",
+        "--ignore-glob=*documents*",
+    ],
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One error: in `file`, the text `old`, which occurs there once, becomes `new`."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant("n times the ridge", "recursion.py", "self.shrinkage = d / (d + ridge)", "self.shrinkage = d / (d + len(d) * ridge)"),
+    Mutant("weights reversed", "filters.py", "weights = schedule(self.teacher_weights, \"teacher_weights\", may_be_empty=True)", "weights = schedule(self.teacher_weights, \"teacher_weights\", may_be_empty=True)[::-1]"),
+    Mutant("weight on the labels instead of the teacher", "filters.py", "return chain(nonnegative(eigenvalues), self.ridges, self.weights, last_only=True)", "return chain(nonnegative(eigenvalues), self.ridges, 1 - self.weights, last_only=True)"),
+    Mutant("limit at ridge / w", "filters.py", "return Ridge(math.inf if w == 1 else ridge / (1 - w))", "return Ridge(math.inf if w == 0 else ridge / w)"),
+    Mutant("limit at ridge (1 - w)", "filters.py", "return Ridge(math.inf if w == 1 else ridge / (1 - w))", "return Ridge(math.inf if w == 1 else ridge * (1 - w))"),
+    Mutant("one round too few", "filters.py", "(finite(teacher_weight, \"teacher_weight\"),) * whole(rounds, \"rounds\")", "(finite(teacher_weight, \"teacher_weight\"),) * max(whole(rounds, \"rounds\") - 1, 0)"),
+    Mutant("one round too many", "filters.py", "(finite(teacher_weight, \"teacher_weight\"),) * whole(rounds, \"rounds\")", "(finite(teacher_weight, \"teacher_weight\"),) * (whole(rounds, \"rounds\") + 1)"),
+    Mutant("polynomial coefficients in the wrong order", "filters.py", "return Polynomial(float(self.ridges[0]), tuple(coefficients.tolist()))", "return Polynomial(float(self.ridges[0]), tuple(coefficients[::-1].tolist()))"),
+    Mutant("ridge squared in plain regression", "elementary_filters.py", "return np.asarray(1.0 / (self._check(eigenvalues) + self.ridge))", "return np.asarray(1.0 / (self._check(eigenvalues) + self.ridge**2))"),
+    Mutant("schedule of a polynomial forwards", "elementary_filters.py", "return tuple(weights[::-1])", "return tuple(weights)"),
+    Mutant("gradient flow at twice the time", "elementary_filters.py", "return np.asarray(-np.expm1(-self.time * nonnegative(eigenvalues)))", "return np.asarray(-np.expm1(-2 * self.time * nonnegative(eigenvalues)))"),
+    Mutant("flow's dual without the time", "elementary_filters.py", "return np.asarray(self.time * exprel(", "return np.asarray(exprel("),
+    Mutant("prediction with the fit instead of the dual filter", "spectrum.py", "return self.apply(filter.dual(self.eigenvalues), 0.0, y)", "return self.apply(filter.fit(self.eigenvalues), 0.0, y)"),
+    Mutant("eigenvectors transposed", "spectrum.py", "return np.asarray(self.eigenvectors.T @ outputs(y, \"y\", length=self.n))", "return np.asarray(self.eigenvectors @ outputs(y, \"y\", length=self.n))"),
+    Mutant("eigenvalues ascending", "spectrum.py", "return cls(np.maximum(d[::-1], 0.0), np.asfortranarray(U[:, ::-1]), clipped)", "return cls(np.maximum(d, 0.0), np.asfortranarray(U[:, ::-1]), clipped)"),
+    Mutant("leave-one-out correction with the wrong sign", "leave_one_out.py", "passed[t] = -held / diagonals", "passed[t] = held / diagonals"),
+    Mutant("leave-one-out passes on the wrong weight", "leave_one_out.py", "passed[:t] *= weights[t - 1]", "passed[:t] *= 1 - weights[t - 1]"),
+    Mutant("leave-one-out by the chain's own fit", "leave_one_out.py", "predictions[t] = fit + np.einsum(\"ns,snp->np\", diagonals.fit[:, columns], passed[: t + 1])", "predictions[t] = fit"),
+    Mutant("GCV with its divisor not squared", "risk.py", "rows.append(_loss(energy, every) * n / (freedom**2 * labels.shape[1]))", "rows.append(_loss(energy, every) / (freedom * labels.shape[1]))"),
+    Mutant("variance with the multiplier not squared", "risk.py", "np.sum(every.fit**2, axis=1)", "np.sum(every.fit, axis=1)"),
+    Mutant("bias with the multiplier instead of the residual", "risk.py", "return np.asarray(every.residual**2 @ inside + outside)", "return np.asarray(every.fit**2 @ inside + outside)"),
+    Mutant("sign of the parabola's vertex", "parabola.py", "weight = float(np.sum(mass * E * D)) / square\n        size", "weight = -float(np.sum(mass * E * D)) / square\n        size"),
+    Mutant("ends of the parabola swapped", "parabola.py", "return predictions[0], predictions[1] - predictions[0], columns, mass", "return predictions[1], predictions[0] - predictions[1], columns, mass"),
+    Mutant("sample weights ignored", "parabola.py", "mass = weight[:, None] / (weight.sum() * columns.shape[1])", "mass = np.full((len(y), 1), 1.0 / columns.size)"),
+    Mutant("noise ignored by the expected weight", "expected_curve.py", "np.sum(mass * a * u * (a * variance - u * energy))", "np.sum(mass * a * u * (-u * energy))"),
+    Mutant("parameter error measured like prediction error", "expected_curve.py", "1.0 / d[held], 0.0", "1.0 + 0 * d[held], 0.0"),
+    Mutant("one-shot derivative with the wrong sign", "one_shot.py", "step = moved / left - r * (change / left)", "step = moved / left + r * (change / left)"),
+    Mutant("one-shot without the leverage's derivative", "one_shot.py", "step = moved / left - r * (change / left)", "step = moved / left"),
+    Mutant("degrees of freedom of S instead of S squared", "one_shot.py", "_mean(spectrum, u * (1.0 + a))", "_mean(spectrum, u)"),
+    Mutant("implicit ridge with df_2 for df_1", "asymptotics.py", "step = (kappa * (n - share.sum()) - ridge)", "step = (kappa * (n - np.sum(share**2)) - ridge)"),
+    Mutant("risk without the variance inflation", "asymptotics.py", "return np.asarray(noise / (1.0 - share @ share.T / n))", "return np.asarray(noise + 0 * (share @ share.T))"),
+    Mutant("jets without the factor of the second derivative", "asymptotics.py", "coefficients[:count, :count].real / np.multiply.outer(scale, scale)", "coefficients[:count, :count].real / scale"),
+    Mutant("least squares in the power of the wrong round", "free_polynomial.py", "return _arnoldi(d, ridge, lambda values: values * (a * u * root), gap", "return _arnoldi(d, ridge, lambda values: values * (a * a * u * root), gap"),
+    Mutant("free polynomial with the residual's sign", "free_polynomial.py", "return np.asarray((1.0 - u * self._q(d)) / (d + self.ridge))", "return np.asarray((1.0 + u * self._q(d)) / (d + self.ridge))"),
+    Mutant("greedy forgets the products of earlier weights", "weights.py", "products = np.concatenate(([1.0], weights[-1] * products))", "products = np.concatenate(([1.0], products))"),
+    Mutant("constraint on the squared norm", "constrained.py", "threshold = float(np.sqrt(labels.size * positive(tolerance, \"tolerance\")))", "threshold = float(labels.size * positive(tolerance, \"tolerance\"))"),
+    Mutant("constrained rounds fit the labels again", "constrained.py", "_tight_ridge(d, multipliers[-1] * z, 0.0 if ridges else lost, threshold)", "_tight_ridge(d, z, lost, threshold)"),
+    Mutant("surrogate without the variance term", "two_stage.py", "((1 - zeta) ** 2 + share / (1 - share) * zeta**2))", "((1 - zeta) ** 2))"),
+    Mutant("mask keeps 1 - zeta above Omega", "two_stage.py", "return np.asarray(1 - zeta**2 > share)", "return np.asarray(1 - zeta > share)"),
+    Mutant("student inherits the teacher's variance twice", "two_stage.py", "student = np.sum(((1 - zeta_s) * mean - v) ** 2 + (1 - zeta_s) ** 2 * spread)", "student = np.sum(((1 - zeta_s) * mean - v) ** 2 + 2 * (1 - zeta_s) ** 2 * spread)"),
+    Mutant("random features: training error not squared", "eigenframework.py", "(ridge / (n * kappa)) ** 2 * test", "(ridge / (n * kappa)) * test"),
+    Mutant("random features: gamma for kappa", "eigenframework.py", "kappa = gamma * (k - z) / k", "kappa = gamma"),
+)  # fmt: skip
+
+
+def run(mutant: Mutant) -> tuple[Mutant, str]:
+    """Plant it in a copy and report the first test that fails, or an empty text."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("kdtheory", "tests", "pyproject.toml"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / name)
+        target = copy / "kdtheory" / mutant.file
+        text = target.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise SystemExit(
+                f"{mutant.file} must hold the text of {mutant.what!r} once, got it {text.count(mutant.old)} times."
+            )
+        target.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        for stage in STAGES:
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *stage]
+            result = subprocess.run(command, check=False, cwd=copy, capture_output=True, text=True, timeout=1800)
+            if result.returncode:
+                found = re.search(r"^(?:FAILED|ERROR) (\S+?(?:\[.*\])?)(?: - .*)?$", result.stdout, re.MULTILINE)
+                return mutant, found.group(1) if found else f"pytest exits with {result.returncode}"
+    return mutant, ""
+
+
+def law(test: str) -> str:
+    """The theorem, or the test, without its path."""
+    inside = re.search(r"\[\w+: (.*)\]$", test)
+    return f"**{inside.group(1)}**" if inside else f"`{test.rpartition('/')[2]}`"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    chosen = [m for m in MUTANTS if options.only.lower() in f"{m.what} {m.file}".lower()]
+    rows, survivors = [], []
+    with ThreadPoolExecutor(options.workers) as pool:
+        for count, (mutant, test) in enumerate(pool.map(run, chosen), 1):
+            print(f"[{count}/{len(chosen)}] {mutant.what} ({mutant.file}): {test or 'SURVIVES'}", flush=True)
+            survivors += [] if test else [mutant]
+            rows.append(f"| {mutant.what} | `kdtheory/{mutant.file}` | {law(test) if test else 'nothing: SURVIVES'} |")
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} planted errors are caught.")
+    if not options.only:
+        TABLE.write_text(
+            "# Planted errors\n\nEach error below was planted alone in a copy of the package; the last column names the first theorem "
+            "(bold) or\ntest that failed. `make mutants` plants them again and rewrites this table.\n\n"
+            f"{len(chosen) - len(survivors)} of {len(chosen)} are caught.\n\n"
+            "| planted error | in | first caught by |\n|---|---|---|\n" + "\n".join(rows) + "\n",
+            encoding="utf-8",
+        )
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
