@@ -21,7 +21,7 @@ from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["FreePolynomial", "optimal_polynomial", "optimal_polynomial_on_validation"]
 
-DIGITS = 1e-8  # a direction that rounding has blurred more than this is not a direction any more
+DIGITS = 1e-6  # a direction that rounding has blurred more than this is not a direction any more
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class FreePolynomial:
         :math:`\lambda` of :math:`a = d/(d + \lambda)`.
     centre, scale : float
         Of :math:`x = (a - a_c)/\text{scale}`, in which q is expanded; :math:`a_c` is the shrinkage of the eigenvalue `centre`.
+    floor : float
+        Eigenvalues up to here are rounding; they are left to ridge regression, q = 0.
     recurrence : k columns
         Column j expresses :math:`x\,q_{j-1}` in :math:`q_0 \dots q_j`; column 0 holds the norm of the constant.
     coefficients : k floats
@@ -54,6 +56,7 @@ class FreePolynomial:
     ridge: float
     centre: float
     scale: float
+    floor: float
     recurrence: tuple[tuple[float, ...], ...]
     coefficients: tuple[float, ...]
 
@@ -66,7 +69,7 @@ class FreePolynomial:
                 raw = raw - h * earlier
             basis.append(raw / column[-1])
             total = total + c * basis[-1]
-        return np.asarray(total)
+        return np.where(d > self.floor, total, 0.0)
 
     def fit(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`a\,[1 - (1-a)\,q(a)]`."""
@@ -173,12 +176,12 @@ def optimal_polynomial(
     energy = np.sum(spectrum.project(f) ** 2, axis=1)
     noise = positive(noise_variance, "noise_variance", zero=True) * f.shape[1]
     ridge, d = positive(ridge, "ridge"), spectrum.eigenvalues
-    d = np.where(d > spectrum.n * np.finfo(float).eps * d[0], d, 0.0)  # no polynomial should be fitted to rounding
+    d = np.where(d > _floor(d, spectrum.n), d, 0.0)  # no polynomial should be fitted to rounding
     a, u = d / (d + ridge), 1.0 / (1.0 + d / ridge)
     root = np.sqrt(energy + noise)
     # P - omega = a - omega - a u q, and a - omega = (a noise - u energy)/(energy + noise)
     gap = np.divide(a * noise - u * energy, root, out=np.zeros_like(a), where=root > 0)
-    return _arnoldi(d, ridge, lambda values: values * (a * u * root), gap, whole(rounds, "rounds"))
+    return _arnoldi(d, ridge, spectrum.n, lambda values: values * (a * u * root), gap, whole(rounds, "rounds"))
 
 
 def optimal_polynomial_on_validation(
@@ -229,17 +232,21 @@ def optimal_polynomial_on_validation(
         return np.asarray(basis @ (values[:, None] * rest)).ravel()
 
     gap = np.asarray(basis @ (z / (d + ridge)[:, None]) - wanted).ravel()
-    return _arnoldi(d, ridge, image, gap, whole(rounds, "rounds"))
+    return _arnoldi(d, ridge, spectrum.n, image, gap, whole(rounds, "rounds"))
 
 
-def _interval(d: Array, ridge: float) -> tuple[float, float]:
+def _floor(d: Array, n: int) -> float:
+    """What an eigensolver may leave of an eigenvalue of zero."""
+    return n * float(np.finfo(float).eps) * float(d.max())
+
+
+def _interval(d: Array, ridge: float, floor: float) -> tuple[float, float]:
     """Eigenvalue whose shrinkage is the middle of all shrinkages, and half their range."""
-    unit = len(d) * np.finfo(float).eps
-    held = d[d > unit * d.max()] if d.max() > 0 else d[:1]
+    held = d[d > floor] if d.max() > 0 else d[:1]
     high, low = float(held.max()), float(held.min())
     middle = [high / (high + ridge) + low / (low + ridge), ridge / (high + ridge) + ridge / (low + ridge)]
     half = ridge * (high - low) / ((high + ridge) * (low + ridge)) / 2
-    return ridge * middle[0] / middle[1], half if high - low > 10 * unit * high else 1.0  # equal up to rounding is equal
+    return ridge * middle[0] / middle[1], half if high - low > 10 * floor else 1.0  # equal up to rounding is equal
 
 
 def _centred(d: Array, ridge: float, centre: float) -> Array:
@@ -247,7 +254,7 @@ def _centred(d: Array, ridge: float, centre: float) -> Array:
     return np.asarray(ridge * (d - centre) / ((d + ridge) * (centre + ridge)))
 
 
-def _arnoldi(d: Array, ridge: float, image: Callable[[Array], Array], gap: Array, count: int) -> FreePolynomial:
+def _arnoldi(d: Array, ridge: float, n: int, image: Callable[[Array], Array], gap: Array, count: int) -> FreePolynomial:
     """Least squares |gap - image(q(a))| over polynomials q of degree below `count`; ends where rounding begins."""
     basis: list[Array] = []
     images: list[Array] = []
@@ -255,7 +262,8 @@ def _arnoldi(d: Array, ridge: float, image: Callable[[Array], Array], gap: Array
     coefficients: list[float] = []
     errors: list[float] = []  # of each image, relative: what the recurrence makes of rounding
     unit = float(np.finfo(float).eps)
-    centre, scale = _interval(d, ridge)
+    floor = _floor(d, n)
+    centre, scale = _interval(d, ridge, floor)
     x = _centred(d, ridge, centre) / scale
     for j in range(count):
         raw = np.ones_like(x) if j == 0 else x * basis[-1]
@@ -278,4 +286,4 @@ def _arnoldi(d: Array, ridge: float, image: Callable[[Array], Array], gap: Array
         columns.append((*column.tolist(), norm))
         coefficients.append(float(images[-1] @ gap))
         gap = gap - coefficients[-1] * images[-1]
-    return FreePolynomial(ridge, centre, scale, tuple(columns), tuple(coefficients))
+    return FreePolynomial(ridge, centre, scale, floor, tuple(columns), tuple(coefficients))

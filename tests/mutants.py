@@ -75,7 +75,7 @@ MUTANTS = (
     Mutant("implicit ridge with df_2 for df_1", "asymptotics.py", "step = (kappa * (n - share.sum()) - ridge)", "step = (kappa * (n - np.sum(share**2)) - ridge)"),
     Mutant("risk without the variance inflation", "asymptotics.py", "return np.asarray(noise / (1.0 - share @ share.T / n))", "return np.asarray(noise + 0 * (share @ share.T))"),
     Mutant("jets without the factor of the second derivative", "asymptotics.py", "coefficients[:count, :count].real / np.multiply.outer(scale, scale)", "coefficients[:count, :count].real / scale"),
-    Mutant("least squares in the power of the wrong round", "free_polynomial.py", "return _arnoldi(d, ridge, lambda values: values * (a * u * root), gap", "return _arnoldi(d, ridge, lambda values: values * (a * a * u * root), gap"),
+    Mutant("least squares in the power of the wrong round", "free_polynomial.py", "lambda values: values * (a * u * root), gap", "lambda values: values * (a * a * u * root), gap"),
     Mutant("free polynomial with the residual's sign", "free_polynomial.py", "return np.asarray((1.0 - u * self._q(d)) / (d + self.ridge))", "return np.asarray((1.0 + u * self._q(d)) / (d + self.ridge))"),
     Mutant("greedy forgets the products of earlier weights", "weights.py", "products = np.concatenate(([1.0], weights[-1] * products))", "products = np.concatenate(([1.0], products))"),
     Mutant("constraint on the squared norm", "constrained.py", "threshold = float(np.sqrt(labels.size * positive(tolerance, \"tolerance\")))", "threshold = float(labels.size * positive(tolerance, \"tolerance\"))"),

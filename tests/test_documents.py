@@ -37,7 +37,7 @@ def test_every_theorem_has_its_own_name_and_an_existing_figure():
 
 
 def test_worst_errors_are_those_of_the_table():
-    printed = re.findall(r"^\| (.+?) \| .+? \| (\S+) \|$", (ROOT / "docs" / "precision.md").read_text(), re.MULTILINE)[1:]
+    printed = re.findall(r"^\| (.+?) \| .+? \| (\S+) \|$", (ROOT / "docs" / "precision.md").read_text(), re.MULTILINE)
     errors = script(ROOT / "benchmarks" / "precision.py").worst_errors()
     assert [name for name, _ in printed] == list(errors)
     for name, value in printed:

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import kdtheory as kd
+from kdtheory import theorems
+from kdtheory.asymptotics import Population
+from kdtheory.eigenframework import random_feature_error
+from kdtheory.weights import expected_curve, one_shot_weight
 
 EYE = kd.Spectrum.from_gram(np.eye(3))
 Y = np.array([1.0, 2.0, 3.0])
@@ -209,6 +213,46 @@ CASES = {
     "number wanted": (
         lambda: kd.Distilled.limit(ridge=[0.1, 0.2], teacher_weight=0.5),
         "`ridge` must be one number, got an array",
+    ),
+    "one-shot method": (
+        lambda: one_shot_weight(EYE, Y, ridge=0.1, method="loo"),
+        "`method` must be one of leave-one-out, gcv-derivative, gcv, got 'loo'.",
+    ),
+    "one-shot ridge": (lambda: one_shot_weight(EYE, Y, ridge=-1.0), "`ridge` must be positive and finite, got -1.0."),
+    "one-shot gram": (lambda: one_shot_weight(np.eye(3), Y, ridge=1.0), "`spectrum` must be a Spectrum, got ndarray"),
+    "one-shot of nothing": (
+        lambda: one_shot_weight(kd.Spectrum.from_features([[0.0], [0.0]]), [1.0, 2.0], ridge=1.0),
+        "`y` must be moved by distillation",
+    ),
+    "free polynomial rounds": (
+        lambda: kd.optimal_polynomial(EYE, Y, noise_variance=1.0, ridge=1.0, rounds=-1),
+        "`rounds` must be a whole number of at least 0, got -1.",
+    ),
+    "free polynomial noise": (
+        lambda: kd.optimal_polynomial(EYE, Y, noise_variance=-1.0, ridge=1.0, rounds=1),
+        "`noise_variance` must be zero or positive and finite, got -1.0.",
+    ),
+    "expected curve's error": (
+        lambda: expected_curve(EYE, Y, noise_variance=1.0, ridge=1.0, error="risk"),
+        '`error` must be "prediction" or "parameters", got \'risk\'.',
+    ),
+    "signal out of reach": (
+        lambda: expected_curve(
+            kd.Spectrum.from_gram(np.diag([1.0, 0.0])), [1, 2], noise_variance=1, ridge=1, error="parameters"
+        ),
+        "`signal` must lie in the range of the kernel for an error of the parameters, got 4 of its square outside",
+    ),
+    "weight that changes nothing": (
+        lambda: expected_curve(EYE, 0 * Y, noise_variance=0.0, ridge=1.0),
+        "`signal` must be moved by distillation: every weight gives the same error.",
+    ),
+    "features of the eigenframework": (
+        lambda: random_feature_error(Population([1.0], [1.0], 0.0), n=3, features=0, ridge=1.0),
+        "`features` must be a whole number of at least 1, got 0.",
+    ),
+    "no such theorem": (
+        lambda: theorems.find(paper="nobody", name="nothing"),
+        "No theorem has `paper` containing 'nobody' and `name` containing 'nothing'; the papers are mobahi,",
     ),
     "weight infinite": (
         lambda: kd.Distilled.limit(ridge=0.1, teacher_weight=np.inf),

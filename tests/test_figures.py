@@ -28,7 +28,7 @@ from paper_figs.style import stack, where
 
 mpl.use("agg")
 logging.getLogger("fontTools").setLevel(logging.ERROR)
-QUICK = [name for name in FIGURES if not name.startswith("digits")]
+QUICK = [name for name in FIGURES if not name.startswith(("digits", "one_shot_bias"))]
 
 
 @pytest.mark.parametrize("name", QUICK)

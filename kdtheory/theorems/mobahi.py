@@ -77,6 +77,12 @@ def _multipliers(p: Problem, count: int = 4) -> Array:
     return np.asarray(np.log(value[0] / value))
 
 
+def _root_rounding(p: Problem) -> float:
+    """Of a root find on residuals of dense solves, at the smallest ridge among them."""
+    largest, ridge = float(p.spectrum.eigenvalues[0]), float(_rounds(p).ridges.min())
+    return 1e-8 + 1e3 * float(np.finfo(float).eps) * largest / ridge
+
+
 def _logarithm_rounding(p: Problem) -> float:
     """Of logarithms of ratios that may be near one."""
     return float(1e-11 + 1e-14 / max(_ratio(p, 3)))
@@ -122,7 +128,8 @@ THEOREMS = (
         statement=r"d_1 > d_j:\quad \frac{b_{t}(d_1)}{b_{t}(d_j)} \le \frac{b_{t+1}(d_1)}{b_{t+1}(d_j)}",
         left=lambda p: np.concatenate([_multipliers(p, 1), _multipliers(p, 3)]),
         right=lambda p: np.concatenate([_ratio(p, 1), _ratio(p, 3)]),
-        assumptions=(SOMETHING_TO_LEARN,),
+        tolerance=_logarithm_rounding,
+        assumptions=(SOMETHING_TO_LEARN, UNEQUAL),
         at_most=True,
         figure="toy_ratios",
     ),
@@ -132,7 +139,7 @@ THEOREMS = (
         statement=r"\hat y_t = \prod_{s \le t} K(K + c_s I)^{-1} y, \quad |c_t(K + c_t I)^{-1}\hat y_{t-1}|^2 = n\epsilon",
         left=_norms_by_solves,
         right=lambda p: _rounds(p).norms,
-        tolerance=1e-8,  # of a root find on dense residuals
+        tolerance=_root_rounding,
         assumptions=(SOMETHING_TO_LEARN, REACHABLE),
     ),
     Theorem(

@@ -199,7 +199,7 @@ THEOREMS = (
         r"M_{ik} = \sum_j (\theta_j^2 + \sigma^2) h_j^2 (1 - h_j^i)(1 - h_j^k)",
         left=_risk_of_chain,
         right=_quadratic,
-        tolerance=lambda p: 1e-9 + 1000 * p.rounding,
+        tolerance=lambda p: 1e-9 + 1e4 * p.rounding,
         figure="rounds_gain",
     ),
     Theorem(
@@ -209,7 +209,7 @@ THEOREMS = (
         r"\omega = \frac{\theta^2}{\theta^2 + \sigma^2}",
         left=_by_bias_and_variance,
         right=_wiener_identity,
-        tolerance=lambda p: 1e-9 + 1000 * p.rounding,
+        tolerance=lambda p: 1e-9 + 1e4 * p.rounding,
         derived=True,
         figure="rounds_gain",
     ),
