@@ -14,11 +14,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from scipy import stats
 
 import kdtheory as kd
 from paper_figs.digits import KERNELS, NOISES, Split
-from paper_figs.style import OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import OKABE_ITO, PAGE, Table, half_width, stack, where
 
 RIDGES = np.logspace(-3, 2, 11)
 SEEDS = 5
@@ -67,7 +66,7 @@ def draw(table: Table) -> Figure:
             for method, color, marker in zip(METHODS, OKABE_ITO, "os^", strict=False):
                 panel = where(table, kernel=kernel, noise=noise, method=method)
                 by_ridge = np.stack([panel["test_error"][panel["ridge"] == ridge] for ridge in RIDGES])
-                mean, error = by_ridge.mean(axis=1), stats.sem(by_ridge, axis=1) * stats.t.ppf(0.975, SEEDS - 1)
+                mean, error = by_ridge.mean(axis=1), half_width(by_ridge, axis=1)
                 axis.plot(RIDGES, mean, marker=marker, ms=3, color=color, label=method)
                 axis.fill_between(RIDGES, mean - error, mean + error, color=color, alpha=0.2, lw=0)
             axis.set(xscale="log", yscale="log")

@@ -21,11 +21,10 @@ import scipy.linalg
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy import stats
 
 import kdtheory as kd
 from kdtheory.asymptotics import Population, implicit_ridge, risk_curve, two_point_risk
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, stack, where
 
 PENALTIES = (0.1, 0.2, 1.0, 5.0)
 SEEDS = {100: 480, 200: 240, 400: 120, 800: 60, 1600: 30}  # per number of points
@@ -71,7 +70,7 @@ def _row(kind: str, penalty: float, n: float, weights: Floats, truth: float) -> 
     columns = {"teacher_weight": weights, "relative_cost": (weights / truth - 1) ** 2}
     row: dict[str, Any] = {"kind": kind, "penalty": penalty, "points": n, "seeds": len(weights)}
     for name, values in columns.items():
-        half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else 0.0
+        half = float(half_width(values)) if len(values) > 1 else 0.0
         row |= {name: values.mean(), f"{name}_interval": half}
     return row
 

@@ -31,11 +31,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
-from scipy import stats
 
 import kdtheory as kd
 from paper_figs.regression_data import FILES, available, load, record, recorded
-from paper_figs.style import INK, OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import INK, OKABE_ITO, PAGE, Table, half_width, stack, where
 
 Array = NDArray[np.float64]
 
@@ -174,7 +173,7 @@ def summary(table: Table, **conditions: Any) -> tuple[float, float, float]:
     rows = where(table, **conditions)
     own, reference = (where(rows, method=name)["test_error"] for name in (method, REFERENCE))
     relative = 100.0 * (own - reference) / reference.mean()
-    half = stats.sem(relative) * stats.t.ppf(0.975, len(relative) - 1)
+    half = half_width(relative)
     return float(own.mean()), float(relative.mean()), float(half)
 
 

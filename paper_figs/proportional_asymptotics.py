@@ -20,10 +20,9 @@ import scipy.linalg
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy import stats
 
 from kdtheory.asymptotics import Population, risk_curve
-from paper_figs.style import INK, OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import INK, OKABE_ITO, PAGE, Table, half_width, stack, where
 
 N, P = 400, 200
 RIDGES = N * np.logspace(np.log10(0.01), np.log10(50.0), 30)
@@ -47,7 +46,7 @@ def compute() -> Table:
         optimum = np.array([curve.optimal_weight for curve in curves])
         weights = np.stack([np.zeros_like(optimum), np.ones_like(optimum), optimum])
         simulated = np.array([_simulate(population, weights[:, ::EVERY], seed) for seed in range(SEEDS)])
-        half = stats.sem(simulated, axis=0) * stats.t.ppf(0.975, SEEDS - 1)
+        half = half_width(simulated)
         for i, chain in enumerate(CHAINS):
             theory = np.array([float(curve(w)) for curve, w in zip(curves, weights[i].tolist(), strict=True)])
             measured, interval = np.full_like(theory, np.nan), np.full_like(theory, np.nan)

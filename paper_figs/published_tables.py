@@ -26,11 +26,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
-from scipy import stats
 
 from paper_figs.regression_data import ANALYSERS, Regression, air_quality, available, load, record, recorded
 from paper_figs.regression_protocols import curvature_test, error_curves, repeated, standardised
-from paper_figs.style import GREY, OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import GREY, OKABE_ITO, PAGE, Table, half_width, stack, where
 
 PUBLISHED, OURS = "regression_tables.csv", "regression_tables_ours.csv"
 REPEATED = ("air_quality", "airfoil", "appliances_energy")
@@ -218,7 +217,7 @@ def _splits(axis: Axes, table: Table) -> None:
         for split, style in (("sequential", {"mfc": OKABE_ITO[k], "ls": "-"}), ("random", {"mfc": "white", "ls": ":"})):
             block = where(table, data=name, split=split)
             values = np.array([where(block, quantity=f"test error, {label}")["ours"] for label in ROUNDS])
-            half = stats.sem(values, axis=1) * stats.t.ppf(0.975, SEEDS - 1) if values.shape[1] > 1 else None
+            half = half_width(values, axis=1) if values.shape[1] > 1 else None
             label = name.replace("_", " ") if split == "sequential" else "_nolegend_"
             how: dict[str, Any] = {"fmt": "os^"[k], "ms": 3.5, "color": OKABE_ITO[k], "label": label} | style
             axis.errorbar(np.arange(3) + 0.05 * (k - 1), values.mean(axis=1), yerr=half, **how)

@@ -10,7 +10,6 @@ Dashed: the Wiener filter, the least risk of any linear filter. One round is bes
 singular values from 1 to 1/2 and noise variance 0.001. Where the eigenvalues are as many as the rounds, k rounds reach 1.
 (c) Eight directions with only m distinct eigenvalues among them, shared out as evenly as they go: chains at their best ridge
 (points) against the Wiener filter that must treat equal eigenvalues alike (line), over the Wiener filter that need not.
-A chain is computed with at most m rounds: more have nothing left to fit, and only rounding would be added.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.optimize import minimize_scalar
 
 import kdtheory as kd
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, round_colors, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, round_colors, stack, where
 
 SINGULAR_VALUES = (1.0, 1 / 2, 1 / 3, 1 / 4)  # panel a
 NOISE_VARIANCE = 0.125**2
@@ -84,7 +82,7 @@ def _over_ridge() -> list[dict[str, Any]]:
         rows.append(_row("a", "theory", k, RIDGES, risks, wiener))
         for ridge in SIMULATED.tolist():
             errors = _chain_of_solves(spectrum, signal, ridge, k)
-            half = float(stats.sem(errors) * stats.t.ppf(0.975, DRAWS - 1))
+            half = float(half_width(errors))
             rows.append(_row("a", "measured", k, ridge, errors.mean(), wiener, half))
     return rows
 
@@ -132,7 +130,7 @@ def _over_ties() -> list[dict[str, Any]]:
         free = _wiener(signal, SMALL_NOISE)
         rows.append(_row("c", "theory", TIED, m, _wiener(signal, SMALL_NOISE, groups), free))
         for k in TIED_ROUNDS:
-            best = _at_the_best_ridge(spectrum, signal, min(k, m))
+            best = _at_the_best_ridge(spectrum, signal, k)
             rows.append(_row("c", "chain", k, m, best, free))
     return rows
 

@@ -20,14 +20,13 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn.datasets import load_diabetes
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 import kdtheory as kd
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, stack, where
 from paper_figs.toy import DATA
 
 N, P = 200, 100
@@ -69,7 +68,7 @@ def _white() -> list[dict[str, Any]]:
         of_round = risk + weight * slope + weight**2 * bend
         optimum, half = _vertex(slope, bend)
         means = (risk.mean(), of_round.mean(), optimum)
-        rows.append(_row("white", "measured", ridge, means, (_half_width(risk), _half_width(of_round), half)))
+        rows.append(_row("white", "measured", ridge, means, (float(half_width(risk)), float(half_width(of_round)), half)))
     with (DATA / "isotropic_weights.csv").open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
             ridge, weight = N * float(line["penalty_per_example"]), float(line["teacher_weight"])
@@ -113,7 +112,7 @@ def _diabetes() -> list[dict[str, Any]]:
         weight, half = _vertex(slope, bend)
         of_round = risk + weight * slope + weight**2 * bend
         means = (risk.mean(), of_round.mean(), weight)
-        rows.append(_row("diabetes", "measured", ridge, means, (_half_width(risk), _half_width(of_round), half)))
+        rows.append(_row("diabetes", "measured", ridge, means, (float(half_width(risk)), float(half_width(of_round)), half)))
     return rows
 
 
@@ -137,15 +136,10 @@ def _two_students(X: Floats, X_test: Floats, y: Floats, y_test: Floats, ridge: f
     return float(curve(0.0)), -2 * curve.curvature * curve.optimal_weight, curve.curvature
 
 
-def _half_width(values: Floats) -> float:
-    """Half-width of the 95 % t-interval of a mean."""
-    return float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
-
-
 def _vertex(slope: Floats, bend: Floats) -> tuple[float, float]:
     """Vertex of the mean parabola and its half-width, the ratio of means linearised."""
     weight = -slope.mean() / (2 * bend.mean())
-    return float(weight), _half_width(-(slope / 2 + weight * bend) / bend.mean())
+    return float(weight), float(half_width(-(slope / 2 + weight * bend) / bend.mean()))
 
 
 def draw(table: Table) -> Figure:

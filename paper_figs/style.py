@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from numpy.typing import NDArray
+from scipy import stats
 
 Table = dict[str, NDArray[Any]]
 
@@ -54,6 +55,11 @@ def where(table: Table, **conditions: Any) -> Table:
     for name, value in conditions.items():
         keep &= table[name] == value
     return {name: column[keep] for name, column in table.items()}
+
+
+def half_width(values: Any, axis: int = 0) -> NDArray[np.float64]:
+    """Half of the 95 % t-interval of the mean along an axis."""
+    return np.asarray(stats.sem(values, axis=axis) * stats.t.ppf(0.975, np.shape(values)[axis] - 1))
 
 
 def stack(rows: Sequence[Mapping[str, Any]]) -> Table:
