@@ -33,8 +33,9 @@ from kdtheory.parabola import RiskCurve
 __all__ = ["Population", "implicit_ridge", "risk", "risk_curve", "two_point_risk"]
 
 Complex = NDArray[np.complex128]
-RADIUS = 0.8  # of the circle around the ridge, relative; the nearest singularity is at ridge 0
-NODES = 192  # error RADIUS**NODES = 2e-19
+#: Radius of the circle around the ridge, relative, and points on it; the nearest singularity is at ridge 0, so that
+#: the error is radius ** nodes. Few derivatives need a small circle, many a large one, or rounding is amplified.
+FEW, MANY = (0.5, 64), (0.8, 192)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,13 +241,14 @@ def _two_point(population: Population, n: int, kappas: NDArray[Any], test: Array
 
 def _jets(population: Population, n: int, ridge: float, count: int) -> Array:
     """J[i, j] = ridge^(i+j)/(i! j!) d1^i d2^j R at (ridge, ridge): Taylor coefficients from values on a circle."""
-    circle = np.exp(2j * np.pi * np.arange(NODES) / NODES)
-    e, kappas = population.eigenvalues, np.full(NODES, implicit_ridge(population, n=n, ridge=ridge), dtype=complex)
-    for radius in np.linspace(0.0, RADIUS, 9)[1:]:  # outwards, so that Newton stays on its branch
-        target = ridge * (1.0 + radius * circle)
+    radius, nodes = FEW if count <= 3 else MANY
+    circle = np.exp(2j * np.pi * np.arange(nodes) / nodes)
+    e, kappas = population.eigenvalues, np.full(nodes, implicit_ridge(population, n=n, ridge=ridge), dtype=complex)
+    for share_of_radius in np.linspace(0.0, 1.0, 9)[1:]:  # outwards, so that Newton stays on its branch
+        target = ridge * (1.0 + radius * share_of_radius * circle)
         for _ in range(6):
             share = e / (e + kappas[:, None])
             kappas -= (kappas * (n - share.sum(axis=1)) - target) / (n - np.sum(share**2, axis=1))
-    coefficients = np.fft.fft2(_two_point(population, n, kappas, None)) / NODES**2
-    scale = RADIUS ** np.arange(count)
+    coefficients = np.fft.fft2(_two_point(population, n, kappas, None)) / nodes**2
+    scale = radius ** np.arange(count)
     return np.asarray(coefficients[:count, :count].real / np.multiply.outer(scale, scale))

@@ -4,6 +4,9 @@ Profiles: dev (50 examples), ci (200), large (2,000), all derandomised; choose w
 
 import os
 
+for library in ("OPENBLAS", "OMP", "MKL"):  # many small matrices: a second thread only waits, and waits busily
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings

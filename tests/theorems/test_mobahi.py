@@ -28,11 +28,12 @@ def test_the_illustrative_problem_collapses_after_four_rounds():
     assert abs(result.guaranteed - 2.570) < 5e-4
 
 
-def test_unreachable_and_trivial_tolerances_are_refused():
+def test_unreachable_and_trivial_tolerances_are_refused(monkeypatch):
     s = kd.Spectrum.from_gram([[1.0, 1.0], [1.0, 1.0]])
     with pytest.raises(ValueError, match="`tolerance` must leave room for what the kernel cannot fit"):
         kd.constrained.constrained_rounds(s, [1.0, -1.0], tolerance=0.5)
     with pytest.raises(ValueError, match="`tolerance` must be below the labels' mean square, 1, got 2"):
         kd.constrained.constrained_rounds(s, [1.0, -1.0], tolerance=2.0)
-    with pytest.raises(ValueError, match="`tolerance` must be larger: no collapse within 100000 rounds"):
+    monkeypatch.setattr(kd.constrained, "MOST_ROUNDS", 50)
+    with pytest.raises(ValueError, match="`tolerance` must be larger: no collapse within 50 rounds, got 1e-11"):
         kd.constrained.constrained_rounds(kd.Spectrum.from_gram(np.eye(1)), [1.0], tolerance=1e-11)
