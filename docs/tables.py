@@ -67,7 +67,7 @@ def document() -> str:
         lines += [f"Stated in `kdtheory/theorems/{name}.py`, held by `tests/theorems/test_{name}.py`.", ""]
         lines += ["| theorem | source | statement | holds if | figure |", "|---|---|---|---|---|"]
         for theorem in module.THEOREMS:
-            statement = theorem.statement.replace("|", r"\vert ")
+            statement = theorem.statement.replace(r"\|", r"\Vert ").replace("|", r"\vert ")  # a bar would end the cell
             conditions = "; ".join(assumption.words for assumption in theorem.assumptions)
             figure = f"`{theorem.figure}`" if theorem.figure else ""
             star = " *" if theorem.derived else ""

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Sequence
 
 from kdtheory import kernels, theorems, verify
-from kdtheory.problem import NOISE_VARIANCE, Problem, digits
+from kdtheory.problem import EMBEDDED, NOISE_VARIANCE, Problem
 from kdtheory.tables import read
 
 
@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--data",
         metavar="FILE",
-        help="CSV of numbers (comma, semicolon or tab; header optional) or .npz with X and y (default: digits)",
+        default="digits",
+        help="digits, diabetes, a CSV of numbers (comma, semicolon or tab; header optional) or an .npz with X and y "
+        "(default: digits)",
     )
     verify.add_argument("--target", metavar="COLUMN", help="CSV column to predict, by name or number (default: the last)")
     verify.add_argument(
@@ -77,14 +79,14 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    if options.target and not options.data:
-        raise ValueError("`target` must come with `data`: the digits have their own.")
+    embedded = EMBEDDED.get(options.data)
+    if options.target and embedded:
+        raise ValueError(f"`target` must come with `data` of your own: {options.data} has its target.")
     chosen = theorems.find(paper=options.paper, name=options.name)
-    X, y = read(options.data, target=options.target) if options.data else digits()
+    X, y = embedded() if embedded else read(options.data, target=options.target)
     kernel = kernels.named(options.kernel, gamma=options.gamma, depth=options.depth)
-    name = options.data or "digits"
     problem = Problem.split(
-        name,
+        options.data,
         X,
         y,
         kernel=kernel,

@@ -222,9 +222,17 @@ def risk_curve(population: Population, *, n: int, ridge: float) -> RiskCurve:
     >>> round(risk_curve(white, n=200, ridge=40.0).optimal_weight, 6)
     0.953571
     """
-    jets = _jets(population, whole(n, "n", least=1), positive(ridge, "ridge"), 2)
-    weight = -jets[0, 1] / jets[1, 1]
-    return RiskCurve(float(weight), float(jets[0, 0] + weight * jets[0, 1]), float(jets[1, 1]))
+    n, ridge = whole(n, "n", least=1), positive(ridge, "ridge")
+    kappa = implicit_ridge(population, n=n, ridge=ridge)
+    e, v2 = population.eigenvalues, population.signal**2
+    s, rest = e / (e + kappa), kappa / (e + kappa)
+    left = 1.0 - float(np.sum(s**2)) / n
+    move = ridge / (n * left * kappa) * s * rest  # -ridge ds/dridge
+    noise, t = population.noise_variance + float(np.sum(rest**2 * v2)), -float(np.sum(s * move)) / n
+    bias, both = float(np.sum(rest * move * v2)), float(np.sum(move**2)) / n  # ridge dN/dridge / 2, ridge^2 d12 t
+    slope = bias / left + noise * t / left**2
+    bend = float(np.sum(move**2 * v2)) / left + 2 * bias * t / left**2 + noise * both / left**2 + 2 * noise * t**2 / left**3
+    return RiskCurve(-slope / bend, noise / left - slope**2 / bend, bend)
 
 
 def _two_point(population: Population, n: int, kappas: NDArray[Any], test: Array | None) -> NDArray[Any]:
@@ -249,6 +257,12 @@ def _jets(population: Population, n: int, ridge: float, count: int) -> Array:
         for _ in range(6):
             share = e / (e + kappas[:, None])
             kappas -= (kappas * (n - share.sum(axis=1)) - target) / (n - np.sum(share**2, axis=1))
-    coefficients = np.fft.fft2(_two_point(population, n, kappas, None)) / nodes**2
+    # R less its value at infinite ridge, which would drown the derivatives there
+    v2, share = population.signal**2, e / (e + kappas[:, None])
+    t, lost = share @ share.T / n, share @ v2
+    constant = population.noise_variance + float(v2.sum())
+    values = ((share * v2) @ share.T - lost[:, None] - lost + constant * t) / (1.0 - t)
+    coefficients = np.fft.fft2(values) / nodes**2
+    coefficients[0, 0] += constant
     scale = radius ** np.arange(count)
     return np.asarray(coefficients[:count, :count].real / np.multiply.outer(scale, scale))

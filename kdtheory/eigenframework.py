@@ -86,7 +86,8 @@ def random_feature_error(population: Population, *, n: int, features: int, ridge
     gamma = float(np.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-14, rtol=1e-15)))
     share, rest = e / (e + gamma), gamma / (e + gamma)
     z, q = float(share.sum()), float(np.sum(share**2))
-    kappa = gamma * (k - z) / k
-    bias = np.sum((rest - kappa * e / (e + gamma) ** 2 * k / (k - q)) * v**2)
+    kappa = ridge / (n - z) if n > k else gamma * (k - z) / k  # by the difference that cancels less
+    # the bracket of the formula, without its cancellation: z - q is a sum
+    bias = np.sum(rest * (rest + share * np.sum(share * rest) / (k - q)) * v**2)
     test = float((bias + population.noise_variance) / (1 - (q * (k - 2 * z) + z**2) / (n * (k - q))))
     return RandomFeatureError(test, (ridge / (n * kappa)) ** 2 * test, kappa, gamma)

@@ -36,8 +36,8 @@ def expected_curve(
         :math:`\lambda > 0`.
     error : {"prediction", "parameters"}
         "prediction": mean squared error at the training points, :math:`m_i = 1/n`. "parameters": squared distance
-        :math:`|\hat\beta - \beta|^2` of the parameters (in the kernel's feature space), :math:`m_i = 1/d_i`; the signal must
-        lie in the range of the kernel.
+        :math:`|\hat\beta - \beta|^2` of the parameters (in the kernel's feature space), :math:`m_i = 1/d_i`, summed over
+        outputs; the signal must lie in the range of the kernel.
 
     Returns
     -------

@@ -112,7 +112,7 @@ def one_shot_curve(spectrum: Spectrum, y: ArrayLike, *, ridge: float, method: st
     if method == "gcv":
         r = first / _mean(spectrum, u)
         q = (first + moved) / _mean(spectrum, u * (1.0 + a))
-        return RiskCurve.from_predictions(labels - r, labels - q, labels)
+        return _curve(r, q - r)
     left, change = (
         (spectrum.diagonal(u, 1.0)[:, None], spectrum.diagonal(a * u)[:, None])
         if method == "leave-one-out"
@@ -131,7 +131,7 @@ def _mean(spectrum: Spectrum, values: Array) -> float:
 def _curve(r: Array, step: Array) -> RiskCurve:
     """|r + w step|^2 / m as a parabola in w."""
     square = float(np.sum(step**2))
-    if not square > 0:
+    if not square > (1e-13 * np.linalg.norm(r)) ** 2:
         raise ValueError(
             "`y` must be moved by distillation: teacher and labels train the same student, every weight is optimal."
         )

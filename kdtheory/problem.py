@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, positive, whole
+from kdtheory.elementary_filters import Ridge
 from kdtheory.spectrum import Spectrum
 
-__all__ = ["Problem", "digits"]
+__all__ = ["EMBEDDED", "Problem", "diabetes", "digits"]
 
 FEWEST_POINTS = 10
 NOISE_VARIANCE = 0.25  # of labels whose mean square is 1
@@ -72,11 +73,15 @@ class Problem:
         """Eigenbasis of the Gram matrix."""
         return Spectrum.from_gram(self.gram)
 
-    @property
+    @cached_property
     def rounding(self) -> float:
-        """What rounding alone may do to a ridge fit, relative: the unit roundoff times d_1 / ridge, at least 1."""
-        largest = float(self.spectrum.eigenvalues[0])
-        return float(np.finfo(np.float64).eps) * max(1.0, largest / self.ridge)
+        """What rounding may do to a ridge fit, relative: the unit roundoff times d_1 / ridge, or times what cancels."""
+        largest, size = float(self.spectrum.eigenvalues[0]), float(np.abs(self.gram).max())
+        c = self.spectrum.coefficients(Ridge(self.ridge), self.y)
+        # entries of a kernel matrix are sums over features: each is rounded relative to the largest
+        terms = size * float(np.abs(c).sum(axis=0).max())
+        cancelled = [terms / max(float(np.abs(k @ c).max()), 1e-300) for k in (self.gram, self.cross)]
+        return float(np.finfo(np.float64).eps) * max(1.0, largest / self.ridge, *cancelled)
 
     def first(self, count: int) -> Problem:
         """The same problem on the first `count` training points."""
@@ -143,11 +148,24 @@ class Problem:
 
 def digits() -> tuple[Array, Array]:
     """The 1,797 images of scikit-learn's digits, 64 pixels, and their one-hot labels (1797, 10)."""
+    X, labels = _datasets("digits").load_digits(return_X_y=True)
+    return np.asarray(X, dtype=np.float64), np.eye(10)[labels]
+
+
+def diabetes() -> tuple[Array, Array]:
+    """The 442 patients of scikit-learn's diabetes, 10 measurements, and the centred progression of the disease (442,)."""
+    X, y = _datasets("diabetes").load_diabetes(return_X_y=True)
+    return np.asarray(X, dtype=np.float64), np.asarray(y - y.mean())
+
+
+EMBEDDED = {"digits": digits, "diabetes": diabetes}
+
+
+def _datasets(name: str) -> Any:
     try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415
+        from sklearn import datasets  # noqa: PLC0415
     except ImportError as error:
         raise ImportError(
-            "The digits come with scikit-learn: pip install 'kdtheory[estimators]', or give your own data."
+            f"The {name} data come with scikit-learn: pip install 'kdtheory[estimators]', or give your own data."
         ) from error
-    X, labels = load_digits(return_X_y=True)
-    return np.asarray(X, dtype=np.float64), np.eye(10)[labels]
+    return datasets

@@ -56,8 +56,12 @@ def summary(checks: Sequence[Check]) -> str:
     text = f"* derived in kdtheory about an object of that paper\n{holding} of {count} theorems hold"
     if outside:
         text += f"; {outside} do not apply to these data"
-    if count - holding - len(failing) - outside:
-        text += f"; rounding leaves {count - holding - len(failing) - outside} unresolved (a larger --ridge resolves more)"
+    refused = sum(c.reason.startswith("not computed") for c in checks)
+    if refused:
+        text += f"; {refused} could not be computed"
+    unresolved = count - holding - len(failing) - outside - refused
+    if unresolved:
+        text += f"; rounding leaves {unresolved} unresolved (a larger --ridge resolves more)"
     return f"{text}; {len(failing)} FAIL:\n" + "\n".join(map(str, failing)) if failing else f"{text}."
 
 

@@ -28,6 +28,7 @@ STAGES = (
         "--ignore-glob=*figures*",
         "--ignore-glob=*readme*",
         "--ignore-glob=*documents*",
+        "--ignore-glob=*notebooks*",
     ],
 )
 
@@ -80,31 +81,41 @@ MUTANTS = (
     Mutant("greedy forgets the products of earlier weights", "weights.py", "products = np.concatenate(([1.0], weights[-1] * products))", "products = np.concatenate(([1.0], products))"),
     Mutant("constraint on the squared norm", "constrained.py", "threshold = float(np.sqrt(labels.size * positive(tolerance, \"tolerance\")))", "threshold = float(labels.size * positive(tolerance, \"tolerance\"))"),
     Mutant("constrained rounds fit the labels again", "constrained.py", "_tight_ridge(d, multipliers[-1] * z, 0.0 if ridges else lost, threshold)", "_tight_ridge(d, z, lost, threshold)"),
+    Mutant("student's bias without its square", "two_stage.py", "variance = share_s / (1 - share_s) * np.sum(zeta_s**2 * (mean**2 + spread))", "variance = share_s / (1 - share_s) * np.sum(zeta_s * (mean**2 + spread))"),
+    Mutant("student's variance forgets the teacher's", "two_stage.py", "variance = share_s / (1 - share_s) * np.sum(zeta_s**2 * (mean**2 + spread))", "variance = share_s / (1 - share_s) * np.sum(zeta_s**2 * mean**2)"),
+    Mutant("teacher's variance not inflated", "two_stage.py", "(n_teacher * (1 - share_t))", "n_teacher"),
+    Mutant("surrogate's risk without label noise", "two_stage.py", "(population.noise_variance + np.sum((zeta * s) ** 2))", "np.sum((zeta * s) ** 2)"),
+    Mutant("surrogate's risk not inflated", "two_stage.py", "variance = share / (1 - share) * (population", "variance = share * (population"),
+    Mutant("random features: numerator of another n", "eigenframework.py", "(1 - (q * (k - 2 * z) + z**2) / (n * (k - q)))", "(1 - (q * (k - z) + z**2) / (n * (k - q)))"),
+    Mutant("random features: bias of the kernel", "eigenframework.py", "rest * (rest + share * np.sum(share * rest) / (k - q))", "rest * rest"),
+    Mutant("expected curve bends twice as much", "expected_curve.py", "bend, float(np.sqrt(bend / size))", "2 * bend, float(np.sqrt(bend / size))"),
+    Mutant("expected minimum with the variance's sign", "expected_curve.py", "(a * (1 - weight * u)) ** 2 * variance", "(a * (1 + weight * u)) ** 2 * variance"),
+    Mutant("expected risk loses what the kernel cannot reach", "expected_curve.py", "float(np.sum(mass * (bias + noise))) + constant", "float(np.sum(mass * (bias + noise)))"),
+    Mutant("one-shot minimum with the wrong sign", "one_shot.py", "minimum = float(np.mean((r + weight * step) ** 2))", "minimum = float(np.mean((r - weight * step) ** 2))"),
+    Mutant("slope of the risk without the variance's part", "asymptotics.py", "slope = bias / left + noise * t / left**2", "slope = bias / left"),
+    Mutant("another test distribution ignored", "asymptotics.py", "ratio = test / e", "ratio = np.ones_like(e)"),
+    Mutant("constrained rounds forget what the kernel cannot fit", "constrained.py", "0.0 if ridges else lost, threshold", "0.0, threshold"),
+    Mutant("powers of the free polynomial not shifted", "free_polynomial.py", "powers[1:] += q", "powers[1:] -= q"),
     Mutant("surrogate without the variance term", "two_stage.py", "((1 - zeta) ** 2 + share / (1 - share) * zeta**2))", "((1 - zeta) ** 2))"),
     Mutant("mask keeps 1 - zeta above Omega", "two_stage.py", "return np.asarray(1 - zeta**2 > share)", "return np.asarray(1 - zeta > share)"),
     Mutant("student inherits the teacher's variance twice", "two_stage.py", "student = np.sum(((1 - zeta_s) * mean - v) ** 2 + (1 - zeta_s) ** 2 * spread)", "student = np.sum(((1 - zeta_s) * mean - v) ** 2 + 2 * (1 - zeta_s) ** 2 * spread)"),
     Mutant("random features: training error not squared", "eigenframework.py", "(ridge / (n * kappa)) ** 2 * test", "(ridge / (n * kappa)) * test"),
-    Mutant("random features: gamma for kappa", "eigenframework.py", "kappa = gamma * (k - z) / k", "kappa = gamma"),
+    Mutant("random features: gamma for kappa", "eigenframework.py", "else gamma * (k - z) / k", "else gamma"),
 )  # fmt: skip
 
 
-def run(mutant: Mutant) -> tuple[Mutant, str]:
-    """Plant it in a copy and report the first test that fails, or an empty text."""
+def run(mutant: Mutant | None) -> tuple[Mutant | None, str]:
+    """Plant it in a copy and report the first test that fails, or an empty text; without one, test the copy as it is."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("kdtheory", "tests", "pyproject.toml"):
+        for name in ("kdtheory", "tests", "paper_figs", "pyproject.toml"):
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy / name)
-        target = copy / "kdtheory" / mutant.file
-        text = target.read_text(encoding="utf-8")
-        if text.count(mutant.old) != 1:
-            raise SystemExit(
-                f"{mutant.file} must hold the text of {mutant.what!r} once, got it {text.count(mutant.old)} times."
-            )
-        target.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        if mutant:
+            _plant(mutant, copy / "kdtheory" / mutant.file)
         for stage in STAGES:
             command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *stage]
             result = subprocess.run(command, check=False, cwd=copy, capture_output=True, text=True, timeout=1800)
@@ -112,6 +123,13 @@ def run(mutant: Mutant) -> tuple[Mutant, str]:
                 found = re.search(r"^(?:FAILED|ERROR) (\S+?(?:\[.*\])?)(?: - .*)?$", result.stdout, re.MULTILINE)
                 return mutant, found.group(1) if found else f"pytest exits with {result.returncode}"
     return mutant, ""
+
+
+def _plant(mutant: Mutant, target: Path) -> None:
+    text = target.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.file} must hold the text of {mutant.what!r} once, got it {text.count(mutant.old)} times.")
+    target.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
 
 
 def law(test: str) -> str:
@@ -127,6 +145,11 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [m for m in MUTANTS if options.only.lower() in f"{m.what} {m.file}".lower()]
     rows, survivors = [], []
+    print("without an error ...", flush=True)
+    _, broken = run(None)
+    if broken:
+        print(f"The tests fail without any planted error: {broken}")
+        return 2
     with ThreadPoolExecutor(options.workers) as pool:
         for count, (mutant, test) in enumerate(pool.map(run, chosen), 1):
             print(f"[{count}/{len(chosen)}] {mutant.what} ({mutant.file}): {test or 'SURVIVES'}", flush=True)

@@ -28,6 +28,11 @@ def test_the_table_on_digits(capsys):
     assert all(str(theorem.source) in out for theorem in theorems.all())
 
 
+def test_the_table_on_a_regression_set(capsys):
+    assert main(["verify", "--data", "diabetes", "--kernel", "linear", "--ridge", "1"]) == 0
+    assert "diabetes: 310 training and 132 held-out points, 1 outputs" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_table_fits_the_terminal(width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
@@ -162,7 +167,7 @@ def test_bad_files_and_options(tmp_path, capsys):
         (["--max-points", "-3"], "`max_points` must be a whole number of at least 10, got -3."),
         (["--noise-variance", "-1"], "`noise_variance` must be zero or positive and finite, got -1.0."),
         (["--seed", "-1"], "`seed` must be a whole number of at least 0, got -1."),
-        (["--target", "2"], "`target` must come with `data`"),
+        (["--target", "2"], "`target` must come with `data` of your own: digits has its target."),
         (["--data", str(tmp_path / "scalar.npz")], "`X` must be two-dimensional, got shape ()."),
         (["--data", str(tmp_path / "scalar.npz"), "--target", "2"], "`target` must name a column of a .csv file"),
     ]:

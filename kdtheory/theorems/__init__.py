@@ -23,6 +23,7 @@ from types import ModuleType
 
 from kdtheory.theorems import (
     borup_andersen,
+    borup_andersen_shrinkage,
     buhlmann_yu,
     dang,
     das_sanghavi,
@@ -41,6 +42,7 @@ __all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find"]
 PAPERS: tuple[ModuleType, ...] = (
     mobahi,
     borup_andersen,
+    borup_andersen_shrinkage,
     das_sanghavi,
     pareek,
     dang,

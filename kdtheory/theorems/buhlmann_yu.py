@@ -12,7 +12,7 @@ from kdtheory.distillation import rounds
 from kdtheory.filters import GradientFlow
 from kdtheory.problem import Problem
 from kdtheory.risk import BiasVariance, bias_variance
-from kdtheory.theorems.naive import DENSE, SOMETHING_TO_LEARN, solve
+from kdtheory.theorems.naive import DENSE, LABELS_SEEN, SOMETHING_TO_LEARN, solve
 from kdtheory.theorems.statement import Source, Theorem
 
 __all__ = ["THEOREMS", "boosting_weights"]
@@ -64,6 +64,11 @@ def _last(p: Problem) -> Array:
     return np.array([[part[-1] for part in _closed(p, count)] for count in range(BOOSTS + 1)])
 
 
+def _with_scale(p: Problem, *parts: Array) -> Array:
+    """Beside the signal's mean square, to which their rounding is relative."""
+    return np.concatenate([np.array([np.mean(p.signal**2)]), *parts])
+
+
 def _infinitely_many_boosts(p: Problem) -> Array:
     """(ridge / (K + ridge))^m at ridge m / t by repeated squaring, t = 1 over the largest eigenvalue."""
     small = p.first(DENSE // 2)
@@ -102,8 +107,8 @@ THEOREMS = (
         name="boosting trades bias for variance",
         source=SOURCE,
         statement=r"\text{bias}_{m+1} \le \text{bias}_m, \quad \text{variance}_m \le \text{variance}_{m+1}",
-        left=lambda p: np.stack([_by_operators(p)[1:, 0], _by_operators(p)[:-1, 1]]),
-        right=lambda p: np.stack([_last(p)[:-1, 0], _last(p)[1:, 1]]),
+        left=lambda p: _with_scale(p, _by_operators(p)[1:, 0], _by_operators(p)[:-1, 1]),
+        right=lambda p: _with_scale(p, _last(p)[:-1, 0], _last(p)[1:, 1]),
         tolerance=lambda p: 1e-9 + 1e4 * p.rounding,
         at_most=True,
     ),
@@ -114,7 +119,7 @@ THEOREMS = (
         left=_infinitely_many_boosts,
         right=_flow,
         tolerance=1e-6,
-        assumptions=(SOMETHING_TO_LEARN,),
+        assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
         derived=True,
     ),
 )

@@ -11,7 +11,7 @@ import numpy as np
 from kdtheory.checks import Array
 from kdtheory.distillation import rounds
 from kdtheory.leave_one_out import loo
-from kdtheory.one_shot import one_shot_weight
+from kdtheory.one_shot import one_shot_curve
 from kdtheory.parabola import RiskCurve
 from kdtheory.problem import Problem
 from kdtheory.theorems.naive import (
@@ -128,12 +128,15 @@ ENDS = {"leave-one-out": _leave_one_out, "gcv-derivative": _mean_leverage, "gcv"
 
 def _one_shot_by_definition(p: Problem, method: str) -> Array:
     r, step = ENDS[method](p)
-    return np.array([-np.sum(r * step) / np.sum(step**2)])
+    start, square = np.mean(r**2), np.mean(step**2)
+    return np.array([-np.mean(r * step) / square, np.mean((r + step) ** 2) / start, square / start, 1.0 + np.log(start)])
 
 
 def _one_shot(p: Problem, method: str) -> Array:
     small = p.first(DENSE)
-    return np.array([one_shot_weight(small.spectrum, small.y, ridge=small.ridge, method=method)])
+    curve = one_shot_curve(small.spectrum, small.y, ridge=small.ridge, method=method)
+    start = float(curve(0.0))
+    return np.array([curve.optimal_weight, curve(1.0) / start, curve.curvature / start, 1.0 + np.log(start)])
 
 
 def _one_shot_rounding(p: Problem, method: str) -> float:

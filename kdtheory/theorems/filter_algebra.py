@@ -175,7 +175,8 @@ THEOREMS = (
     Theorem(
         name="leave-one-out of the whole chain",
         source=BORUP,
-        statement=r"\hat y^{(-i)}_t = \hat y_{t,i} + \sum_{s \le t} \Big(\prod_{j=s+1}^{t} w_j\Big)(S^{t-s+1})_{ii}\,\gamma_s",
+        statement=r"\hat y^{(-i)}_t = \hat y_{t,i} + \sum_{s \le t} \pi_s (S^{t-s+1})_{ii}\,\gamma_s, \quad "
+        r"\sum_{s \le t} \pi_s (MS^{t-s})_{ii}\,\gamma_s = -c_{t,i}, \quad \pi_s = \prod_{j=s+1}^{t} w_j",
         left=_refits,
         right=lambda p: _left_out(p, SCHEDULE),
         tolerance=lambda p: 1e-10 + 1e4 * p.rounding,
@@ -185,8 +186,8 @@ THEOREMS = (
     Theorem(
         name="different ridges are a mixture of ridge fits",
         source=DANG,
-        statement=r"\hat f_T = \sum_j c_j\,\hat f_{\lambda_j}, \quad \sum_j c_j = 1, \quad "
-        r"T = 1:\ c_0 = \frac{-w\lambda_0}{\lambda_1 - \lambda_0}",
+        statement=r"\lambda_i \ne \lambda_j: \quad \hat f_T = \sum_j c_j\,\hat f_{\lambda_j}, \quad \sum_j c_j = 1, \quad "
+        r"\sum_j \frac{c_j}{x + \lambda_j} = \frac{b_T(x)}{x}",
         left=_mixture,
         right=_mixed_rounds,
         tolerance=lambda p: 1e-10 + 1000 * p.rounding * (1 + p.ridge / p.spectrum.eigenvalues[0]) ** 2,

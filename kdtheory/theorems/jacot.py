@@ -11,7 +11,7 @@ import scipy.linalg
 from kdtheory.checks import Array
 from kdtheory.filters import GradientFlow, Ridge
 from kdtheory.problem import Problem
-from kdtheory.theorems.naive import SOMETHING_TO_LEARN, solve
+from kdtheory.theorems.naive import LABELS_SEEN, SOMETHING_TO_LEARN, solve
 from kdtheory.theorems.statement import Source, Theorem
 
 __all__ = ["THEOREMS"]
@@ -24,13 +24,14 @@ NETWORKS = 4
 
 
 def _by_matrix_exponential(p: Problem) -> Array:
-    """(I - exp(-tK)) y and the dual (integral of exp(-sK)) y of one block exponential, at time 1 / ridge."""
+    """k times the integral of exp(-sK) y up to time 1 / ridge, from one block exponential."""
     small = p.first(POINTS)
     n, t = small.n, 1.0 / small.ridge
     block = np.zeros((2 * n, 2 * n))
     block[:n, :n], block[:n, n:] = -t * small.gram, np.eye(n)
     flow = scipy.linalg.expm(block)
-    return np.concatenate([small.y - flow[:n, :n] @ small.y, small.cross @ (t * flow[:n, n:] @ small.y)])
+    coefficients = t * flow[:n, n:] @ small.y
+    return np.concatenate([small.gram @ coefficients, small.cross @ coefficients])
 
 
 def _by_filter(p: Problem) -> Array:
@@ -95,7 +96,8 @@ THEOREMS = (
     Theorem(
         name="gradient flow is a filter in the eigenbasis",
         source=SOURCE,
-        statement=r"\dot f = -K(f - y),\ f_0 = 0: \quad f_t = (I - e^{-tK})y, \quad f_t(x) = k(x)^\top K^{-1}(I - e^{-tK})y",
+        statement=r"\dot f = -K(f - y),\ f_0 = 0: \quad f_t = (I - e^{-tK})y, \quad "
+        r"f_t(x) = k(x)^\top\int_0^t e^{-sK}\,ds\; y",
         left=_by_matrix_exponential,
         right=_by_filter,
         tolerance=lambda p: 1e-9 + 1e4 * p.rounding,
@@ -104,11 +106,11 @@ THEOREMS = (
     Theorem(
         name="the mean of the trained ensemble starts from zero",
         source=SOURCE,
-        statement=r"\mathbb E f_0 = 0 \implies \mathbb E f_t(x) = k(x)^\top K^{-1}(I - e^{-tK})y \to k(x)^\top K^{+} y",
+        statement=r"\mathbb E f_0 = 0 \implies \mathbb E f_t(x) = k(x)^\top\int_0^t e^{-sK}\,ds\; y",
         left=_trained_ensemble,
         right=_flow,
         tolerance=1e-7,  # of a fourth-order integration
-        assumptions=(SOMETHING_TO_LEARN,),
+        assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
     ),
     Theorem(
         name="the training loss falls along the flow",

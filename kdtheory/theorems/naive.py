@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -14,22 +16,31 @@ from kdtheory.problem import Problem
 from kdtheory.theorems.statement import Assumption
 
 __all__ = [
+    "ASYMPTOTIC",
     "DENSE",
     "LABELS_SEEN",
     "MOVED",
     "SCHEDULE",
+    "SIGNAL",
+    "SIGNAL_SEEN",
     "SOMETHING_TO_LEARN",
     "UNEQUAL",
+    "Samples",
+    "Simulated",
     "dual",
     "expected_risk",
     "faintness",
     "fit",
+    "half_learned",
     "new",
     "population",
     "positive_eigenvalues",
     "press",
+    "ridge_fits",
+    "simulate",
     "smoother",
     "solve",
+    "spread",
     "two_students",
     "vertex",
 ]
@@ -111,6 +122,58 @@ def population(p: Problem) -> Population:
     return Population(d[:count] / p.n, signal, p.noise_variance)
 
 
+class Simulated(NamedTuple):
+    """Mean and standard error of what a simulation measured."""
+
+    mean: Array
+    error: Array
+
+
+def simulate(population: Population, measure: Callable[[Samples], list[Array]], *, points: int, seed: int) -> Simulated:
+    """What `measure` makes of samples of so many points, on average; the more samples, the fewer directions."""
+    draws = int(np.clip(100_000 // len(population.signal), 1500, 8000))
+    values = np.array(measure(Samples(population, draws, points, np.random.default_rng(seed))))
+    return Simulated(values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(draws))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Many samples of a population side by side."""
+
+    population: Population
+    draws: int
+    points: int
+    rng: np.random.Generator
+
+    def features(self) -> Array:
+        """Gaussian features of unit variance, (draws, points, directions)."""
+        return self.rng.normal(size=(self.draws, self.points, len(self.population.signal)))
+
+    def noise(self) -> Array:
+        """Label noise, (draws, points)."""
+        return self.rng.normal(scale=self.population.noise_variance**0.5, size=(self.draws, self.points))
+
+    def excess(self, coefficients: Array) -> Array:
+        """Excess risk of each predictor, (draws,)."""
+        return np.asarray(self.population.error(coefficients.T) - self.population.noise_variance)
+
+
+def ridge_fits(X: Array, y: Array, ridge: float) -> Array:
+    """(X'X + ridge I)^-1 X'y sample by sample: (draws, directions)."""
+    moments = np.swapaxes(X, 1, 2) @ X + ridge * np.eye(X.shape[2])
+    return np.asarray(np.linalg.solve(moments, np.einsum("bnp,bn->bp", X, y)[..., None])[..., 0])
+
+
+def spread(simulated: Simulated, points: int) -> float:
+    """Tolerance of a simulation, entry by entry: four standard errors, and 2 / points for the distance from the limit."""
+    return float(np.max(4 * simulated.error / np.maximum(np.abs(simulated.mean), 1e-300))) + 2.0 / points
+
+
+def half_learned(population: Population, points: int) -> float:
+    """A ridge at which about half of the directions are learned, so that bias and variance both count."""
+    return float(points * np.median(population.eigenvalues))
+
+
 def positive_eigenvalues(p: Problem) -> Array:
     """Eigenvalues well above rounding."""
     d = p.spectrum.eigenvalues
@@ -140,10 +203,33 @@ def _alike(p: Problem) -> str:
     if _nothing(p):
         return _nothing(p)
     d = positive_eigenvalues(p)
-    return "" if p.ridge / d[-1] - p.ridge / d[0] > 1e-8 else "all directions are shrunk alike"
+    apart = p.ridge / d[-1] - p.ridge / d[0] > 1e-8 and d[0] - d[-1] > 1e-9 * d[0]
+    return "" if apart else "all directions are shrunk alike"
 
 
+def _few_directions(p: Problem) -> str:
+    pop = population(p)
+    if len(pop.signal) < 5:
+        return "fewer than five directions are no limit of many"
+    return _no_signal(p)
+
+
+def _no_signal(p: Problem) -> str:
+    leading, whole = np.linalg.norm(population(p).signal), np.linalg.norm(p.signal[:, 0]) / np.sqrt(p.n)
+    return "" if leading > 1e-8 * whole else "no signal in the leading directions"
+
+
+ASYMPTOTIC = Assumption("at least five directions, with a signal in them", _few_directions)
+SIGNAL = Assumption("a signal in the leading directions", _no_signal)
 UNEQUAL = Assumption("two directions with different shrinkages", _alike)
+
+
+def _invisible(p: Problem) -> str:
+    seen = np.linalg.norm(p.gram @ p.signal) > 1e-8 * np.linalg.norm(p.gram) * np.linalg.norm(p.signal)
+    return "" if seen else "the signal is orthogonal to the range of the kernel"
+
+
+SIGNAL_SEEN = Assumption("the signal has a part that the kernel can fit", _invisible)
 LABELS_SEEN = Assumption("the labels have a part that the kernel can fit", _unseen)
 SOMETHING_TO_LEARN = Assumption("the kernel matrix is not zero", _nothing)
 MOVED = Assumption("teacher and labels give different predictions at the held-out points", _unmoved)

@@ -41,7 +41,7 @@ APART = 1e-3  # by which their shrinkages must differ
 def _risk_of_chain(p: Problem) -> Array:
     """By the dense operator of a chain: squared bias and sigma^2 |H|^2."""
     small = p.first(DENSE)
-    return np.array([expected_risk(small, smoother(small, SCHEDULE))])
+    return np.array([np.mean(small.signal**2), expected_risk(small, smoother(small, SCHEDULE))])
 
 
 def _quadratic(p: Problem) -> Array:
@@ -56,7 +56,7 @@ def _quadratic(p: Problem) -> Array:
     M = (columns * (energy + noise)) @ columns.T
     m = columns @ (u * energy - h * noise)
     constant = np.sum(u**2 * energy + noise * h**2) + np.sum(s.outside(f) ** 2)
-    return np.array([(constant + 2 * m @ x + x @ M @ x) / f.size])
+    return np.array([np.mean(f**2), (constant + 2 * m @ x + x @ M @ x) / f.size])
 
 
 def _wiener_identity(p: Problem) -> Array:
@@ -67,7 +67,7 @@ def _wiener_identity(p: Problem) -> Array:
     total = np.maximum(energy + noise, 1e-300)
     wiener, P = energy / total, Distilled(p.ridge, SCHEDULE).fit(s.eigenvalues)
     outside = float(np.sum(s.outside(f) ** 2))
-    return np.array([(noise * wiener.sum() + np.sum(total * (P - wiener) ** 2) + outside) / f.size])
+    return np.array([np.mean(f**2), (noise * wiener.sum() + np.sum(total * (P - wiener) ** 2) + outside) / f.size])
 
 
 def _by_bias_and_variance(p: Problem) -> Array:
@@ -75,7 +75,7 @@ def _by_bias_and_variance(p: Problem) -> Array:
     bias, variance = bias_variance(
         small.spectrum, small.signal, noise_variance=p.noise_variance, ridge=p.ridge, teacher_weights=SCHEDULE
     )
-    return np.array([bias[-1] + variance[-1]])
+    return np.array([np.mean(small.signal**2), bias[-1] + variance[-1]])
 
 
 def _leading(p: Problem, *, tied: bool = False) -> Spectrum:
@@ -195,7 +195,7 @@ THEOREMS = (
     Theorem(
         name="the risk of k rounds is a quadratic in k coefficients",
         source=SOURCE,
-        statement=r"R = c + 2m^\top x + x^\top M x, \quad "
+        statement=r"nR = c + 2m^\top x + x^\top M x, \quad "
         r"M_{ik} = \sum_j (\theta_j^2 + \sigma^2) h_j^2 (1 - h_j^i)(1 - h_j^k)",
         left=_risk_of_chain,
         right=_quadratic,
@@ -205,7 +205,7 @@ THEOREMS = (
     Theorem(
         name="the risk is the Wiener risk and a distance to it",
         source=SOURCE,
-        statement=r"R = \sigma^2\sum_i \omega_i + \sum_i (\theta_i^2 + \sigma^2)(P(h_i) - \omega_i)^2, \quad "
+        statement=r"nR = |f_\perp|^2 + \sigma^2\sum_i \omega_i + \sum_i (\theta_i^2 + \sigma^2)(P(h_i) - \omega_i)^2, \quad "
         r"\omega = \frac{\theta^2}{\theta^2 + \sigma^2}",
         left=_by_bias_and_variance,
         right=_wiener_identity,
@@ -217,7 +217,8 @@ THEOREMS = (
         name="as many rounds as distinct eigenvalues reach the Wiener risk",
         source=SOURCE,
         statement=r"\min_{P \in \mathcal P_r} R(P) = \sum_{i=1}^{r} \frac{\sigma^2\theta_i^2}{\theta_i^2 + \sigma^2} "
-        r"\text{ for a kernel of rank } r \text{ with distinct eigenvalues, at every ridge}",
+        r"\text{ for rank } r \text{, distinct eigenvalues, any ridge}; \quad "
+        r"\mathcal P_k = \{P: \deg P \le k + 1, P(0) = 0, P(1) = 1\}",
         left=_least_of_any_multipliers,
         right=lambda p: _closed(p, tied=False),
         tolerance=1e-8,
@@ -249,7 +250,8 @@ THEOREMS = (
     Theorem(
         name="the best chain on validation data is least squares",
         source=SOURCE,
-        statement=r"\min_{w_1, w_2} |\tilde y - \hat f_2(\tilde X)|^2 = \min_{x} |\tilde y - \hat f_0 + \Phi x|^2",
+        statement=r"\inf_{w_1, w_2} |\tilde y - \hat f_2|^2 = \min_{x \in \mathbb R^2} |\tilde y - \hat f_0 + \Phi x|^2, "
+        r"\quad \Phi = \lambda k (K + \lambda I)^{-2}[y, Ay]",
         left=_errors_by_lstsq,
         right=_errors_by_polynomial,
         tolerance=lambda p: 1e-8 + 1000 * p.rounding * (1 + 1 / two_students(p).identifiability) / _angle(p),

@@ -54,7 +54,7 @@ class Check:
     left, right : arrays
         The two sides as computed; empty where the theorem was not applicable.
     error : float
-        Largest difference (for an inequality: violation), relative to the left side's largest value.
+        Largest difference (for an inequality: violation), relative to the left side's largest value, or to each entry.
     tolerance : float
         What rounding, conditioning, or a simulation's spread explain.
     reason : str
@@ -130,6 +130,8 @@ class Theorem:
         Name of the figure in ``paper_figs`` that shows it.
     simulated : bool
         The left side is a simulation, slower and less sharp than the others.
+    by_entry : bool
+        The error is relative to each entry of the left side instead of to its largest.
 
     Examples
     --------
@@ -160,6 +162,7 @@ class Theorem:
     derived: bool = False
     figure: str = ""
     simulated: bool = False
+    by_entry: bool = False
 
     def check(self, problem: Problem) -> Check:
         """Both sides on this problem, unless it breaks an assumption or rounding would leave nothing to compare."""
@@ -168,17 +171,19 @@ class Theorem:
             if why:
                 return self._none(f"not applicable: {why}")
         try:
-            tolerance = self.tolerance if isinstance(self.tolerance, float) else float(self.tolerance(problem))
-            if not tolerance < COARSEST:
-                return self._none("not resolved: too ill-conditioned at this ridge", tolerance)
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore", UserWarning)  # that a weight means little: laws hold nonetheless
+                tolerance = self.tolerance if isinstance(self.tolerance, float) else float(self.tolerance(problem))
+                if not tolerance < COARSEST:
+                    return self._none("not resolved: too ill-conditioned at this ridge", tolerance)
                 left, right = np.asarray(self.left(problem)), np.asarray(self.right(problem))
         except scipy.linalg.LinAlgError:
             return self._none("not resolved: the naive route meets a matrix singular in floating point", float("inf"))
+        except (ValueError, OverflowError) as refusal:  # one side refuses the data: never at the price of the other theorems
+            return self._none(f"not computed: {refusal}")
         if left.shape != right.shape:
             raise ValueError(f"`left` and `right` of {self.name!r} must have one shape, got {left.shape} and {right.shape}.")
-        size = max(float(np.abs(left).max()), np.finfo(float).tiny)
+        size = np.maximum(np.abs(left) if self.by_entry else np.abs(left).max(), np.finfo(float).tiny)
         gap = (left - right) / size
         error = float(max(gap.max(), 0.0)) if self.at_most else float(np.abs(gap).max())
         return Check(self, left, right, error, tolerance)

@@ -22,6 +22,19 @@ def test_figure_one_of_the_paper():
     assert (int(kept.sum()), int(np.sum(best > truth.signal))) == (203, 126)
 
 
+def test_figure_one_by_simulation():
+    """The smallest function through 200 points among 500 features, labelled by the truth and by the best surrogate."""
+    i, rng, errors = np.arange(1, 501.0), np.random.default_rng(0), []
+    truth = Population(i**-2.0, i**-0.75, 0.0)
+    labellers = np.stack([truth.signal, optimal_surrogate(truth, n=200)], axis=1)
+    for _ in range(100):
+        z = rng.normal(size=(200, 500))
+        X = z / i
+        errors.append(truth.error(X.T @ np.linalg.solve(X @ X.T, z @ labellers)))
+    expected = [surrogate_risk(truth, s, n=200) for s in labellers.T]
+    assert (np.abs(np.mean(errors, axis=0) - expected) < 4 * np.std(errors, axis=0) / 10 + 0.005 * np.array(expected)).all()
+
+
 def test_bad_input():
     truth = Population(np.ones(10), np.ones(10), 0.0)
     with pytest.raises(ValueError, match="`surrogate` must have 10 entries like the signal, got 2"):
