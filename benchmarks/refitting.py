@@ -49,6 +49,13 @@ def main() -> None:
         lambda: left_out(*small),
         options.repetitions,
     )
+    compare(
+        f"one_shot_weight, n = {n}",
+        lambda: kd.one_shot_weight(kd.Spectrum.from_gram(small[0]), small[1], ridge=0.1),
+        f"the same by {n} refits of teacher and student",
+        lambda: weight_by_refits(*small),
+        options.repetitions,
+    )
 
 
 def ours(K, y, cross, y_val, ridges, weights, rounds):
@@ -68,17 +75,22 @@ def refitted(K, y, cross, y_val, ridges, weights, rounds):
     return risks
 
 
-def left_out(K, y):
-    predictions = np.empty((11, *y.shape))
+def weight_by_refits(K, y):
+    teacher, student = left_out(K, y, weight=1.0, rounds=1)
+    return np.sum((y - teacher) * (student - teacher)) / np.sum((student - teacher) ** 2)
+
+
+def left_out(K, y, weight=0.8, rounds=10):
+    predictions = np.empty((rounds + 1, *y.shape))
     for i in range(len(y)):
         kept = np.arange(len(y)) != i
         rest, labels = K[np.ix_(kept, kept)], y[kept]
         factor = scipy.linalg.cho_factor(rest + 0.1 * np.eye(len(rest)))
         targets = labels
-        for t in range(11):
+        for t in range(rounds + 1):
             coefficients = scipy.linalg.cho_solve(factor, targets)
             predictions[t, i] = K[i, kept] @ coefficients
-            targets = 0.2 * labels + 0.8 * (rest @ coefficients)
+            targets = (1 - weight) * labels + weight * (rest @ coefficients)
     return predictions
 
 

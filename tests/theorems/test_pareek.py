@@ -1,3 +1,4 @@
+import mpmath as mp
 import numpy as np
 import pytest
 
@@ -74,3 +75,30 @@ def test_validation_optimum_is_that_of_joint_weights():
         chain = kd.rounds(s, y, ridge=0.5, teacher_weights=joint, cross=cross)[-1]
         free = kd.weights.optimal_polynomial_on_validation(s, y, cross, y_new, ridge=0.5, rounds=k)
         np.testing.assert_allclose(s.predict(free, y, cross), chain, atol=1e-7)
+
+
+def test_powers_lose_the_digits_that_the_recurrence_keeps():
+    """At six rounds the normal matrix in powers has condition number above 1e16; the best risk is still reached."""
+    d, ridge, noise, k = np.linspace(1.0, 0.2, 12), 0.05, 1e-3, 6
+    f, h = np.cos(3 * np.arange(12)), d / (d + ridge)
+    columns = np.array([h * (1 - h ** (i + 1)) for i in range(k)])
+    M = (columns * (f**2 + noise)) @ columns.T
+    assert np.linalg.cond(M) > 1e16
+    risk = lambda P: np.sum((1 - P) ** 2 * f**2 + noise * P**2)
+    naive = risk(h - np.linalg.solve(M, columns @ (h * noise - (1 - h) * f**2)) @ columns)
+    ours = risk(optimal_polynomial(kd.Spectrum(d, np.eye(12)), f, noise_variance=noise, ridge=ridge, rounds=k).fit(d))
+    with mp.workdps(60):
+        H = [mp.mpf(float(x)) / (mp.mpf(float(x)) + mp.mpf(ridge)) for x in d]
+        E = [mp.mpf(float(x)) ** 2 for x in f]
+        C = [[x * (1 - x ** (i + 1)) for x in H] for i in range(k)]
+        A = mp.matrix(k, k)
+        b = mp.matrix(k, 1)
+        for i in range(k):
+            b[i] = sum(c * (x * mp.mpf(noise) - (1 - x) * e) for c, x, e in zip(C[i], H, E, strict=True))
+            for j in range(k):
+                A[i, j] = sum((e + mp.mpf(noise)) * p * q for e, p, q in zip(E, C[i], C[j], strict=True))
+        x = mp.lu_solve(A, b)
+        P = [H[j] - sum(x[i] * C[i][j] for i in range(k)) for j in range(12)]
+        exact = float(sum((1 - p) ** 2 * e + mp.mpf(noise) * p**2 for p, e in zip(P, E, strict=True)))
+    assert abs(ours / exact - 1) < 1e-10
+    assert naive / exact - 1 > 1e-8
