@@ -250,19 +250,28 @@ def _two_point(population: Population, n: int, kappas: NDArray[Any], test: Array
 def _jets(population: Population, n: int, ridge: float, count: int) -> Array:
     """J[i, j] = ridge^(i+j)/(i! j!) d1^i d2^j R at (ridge, ridge): Taylor coefficients from values on a circle."""
     radius, nodes = FEW if count <= 3 else MANY
-    circle = np.exp(2j * np.pi * np.arange(nodes) / nodes)
-    e, kappas = population.eigenvalues, np.full(nodes, implicit_ridge(population, n=n, ridge=ridge), dtype=complex)
-    for share_of_radius in np.linspace(0.0, 1.0, 9)[1:]:  # outwards, so that Newton stays on its branch
-        target = ridge * (1.0 + radius * share_of_radius * circle)
-        for _ in range(6):
-            share = e / (e + kappas[:, None])
-            kappas -= (kappas * (n - share.sum(axis=1)) - target) / (n - np.sum(share**2, axis=1))
-    # R less its value at infinite ridge, which would drown the derivatives there
-    v2, share = population.signal**2, e / (e + kappas[:, None])
-    t, lost = share @ share.T / n, share @ v2
-    constant = population.noise_variance + float(v2.sum())
-    values = ((share * v2) @ share.T - lost[:, None] - lost + constant * t) / (1.0 - t)
+    kappa = implicit_ridge(population, n=n, ridge=ridge)
+    here = float(_two_point(population, n, np.array([kappa]), None)[0, 0])
+    kappas = _on_circle(population, n, ridge * (1.0 + radius * np.exp(2j * np.pi * np.arange(nodes) / nodes)), kappa)
+    constant = population.noise_variance + float(np.sum(population.signal**2))
+    if 2 * here < constant:
+        values = _two_point(population, n, kappas, None)
+    else:  # near its value at infinite ridge R is taken less that value, which would drown the derivatives
+        v2, share = population.signal**2, population.eigenvalues / (population.eigenvalues + kappas[:, None])
+        t, learned = share @ share.T / n, share @ v2
+        values = ((share * v2) @ share.T - learned[:, None] - learned + constant * t) / (1.0 - t)
     coefficients = np.fft.fft2(values) / nodes**2
-    coefficients[0, 0] += constant
+    coefficients[0, 0] = here
     scale = radius ** np.arange(count)
     return np.asarray(coefficients[:count, :count].real / np.multiply.outer(scale, scale))
+
+
+def _on_circle(population: Population, n: int, ridges: Complex, centre: float) -> Complex:
+    """Implicit ridges of complex ridges, from that of their centre outwards, so that Newton stays on its branch."""
+    e, kappas, middle = population.eigenvalues, np.full(len(ridges), centre, dtype=complex), ridges.mean()
+    for way in np.linspace(0.0, 1.0, 9)[1:]:
+        for _ in range(6):
+            share = e / (e + kappas[:, None])
+            gap = kappas * (n - share.sum(axis=1)) - (middle + way * (ridges - middle))
+            kappas = kappas - gap / (n - np.sum(share**2, axis=1))
+    return kappas

@@ -77,7 +77,7 @@ def _kernel(p: Problem) -> Array:
 
 
 def _many_features(p: Problem) -> Array:
-    result = random_feature_error(population(p), n=POINTS, features=10**9, ridge=_ridge(p))
+    result = random_feature_error(population(p), n=POINTS, features=10**18, ridge=_ridge(p))
     return np.array([result.test, result.train])
 
 
