@@ -58,6 +58,17 @@ def document() -> str:
         "the closed form of the package. `python -m kdtheory verify` checks them on data, `python -m kdtheory theorems` prints them,",
         "and the tests hold each on random problems of any conditioning. A star marks what was derived in kdtheory about an object of",
         "that paper. Written by `python docs/tables.py`.",
+        "",
+        "Letters: $K = U\\,\\mathrm{diag}(d)\\,U^\\top$ is the kernel matrix, $d_1 \\ge d_2 \\ge \\dots$; $\\lambda$ the ridge; "
+        "$A = S = K(K + \\lambda I)^{-1}$",
+        "and $M = (K + \\lambda I)^{-1}$; $a = h = d/(d + \\lambda)$ and $u = 1 - a$; $w_t$ the weight on the teacher in round $t$; "
+        "$b_t(d)$ what round $t$",
+        "keeps of an eigendirection; $z = U^\\top y$ the labels and $\\theta = U^\\top f$ the signal in the eigenbasis; $\\sigma^2$ "
+        "the noise variance of a label;",
+        "$R$ a risk, $D$ the mean squared distance of the two students; tildes mark held-out points; in the limits of many points $e$ and "
+        "$v$ are a",
+        "population's eigenvalues and signal, $\\kappa$ its implicit ridge, $\\zeta = \\kappa/(e + \\kappa)$, "
+        "$\\Omega = \\tfrac1n\\sum(1 - \\zeta)^2$, $G = (\\Sigma + \\kappa I)^{-1}$, $p$ and $k$ its directions and features.",
     ]
     for module in theorems.PAPERS:
         name = module.__name__.rpartition(".")[2]

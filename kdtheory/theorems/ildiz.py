@@ -96,7 +96,7 @@ def _predicted_stages(p: Problem) -> Array:
 
 def _vertices(p: Problem) -> Array:
     """The best surrogate from risks alone: a parabola in each coordinate, by three evaluations."""
-    pop = population(p)
+    pop = Population(population(p).eigenvalues, population(p).signal, 0.0)  # noise only adds a constant
     step = float(np.abs(pop.signal).max())
 
     def risk(s: Array) -> float:

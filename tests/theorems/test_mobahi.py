@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +38,13 @@ def test_unreachable_and_trivial_tolerances_are_refused(monkeypatch):
     monkeypatch.setattr(kd.constrained, "MOST_ROUNDS", 50)
     with pytest.raises(ValueError, match="`tolerance` must be larger: no collapse within 50 rounds, got 1e-11"):
         kd.constrained.constrained_rounds(kd.Spectrum.from_gram(np.eye(1)), [1.0], tolerance=1e-11)
+
+
+def test_every_round_misses_by_the_tolerance_though_the_kernel_is_blind_to_a_part():
+    """A kernel of rank two: what lies outside its range counts in the first round and is gone afterwards."""
+    s, y = kd.Spectrum.from_features([[1.0, 0.0], [1.0, 1.0], [0.5, -1.0]]), np.array([1.0, 0.8, 0.2])
+    assert 0.01 < np.mean(s.outside(y) ** 2) < 0.1
+    result = kd.constrained.constrained_rounds(s, y, tolerance=0.1)
+    rounds = [y] + [s.apply(multiplier, 0.0, y) for multiplier in result.multipliers[1:]]
+    for before, after in itertools.pairwise(rounds):
+        assert abs(np.mean((before - after) ** 2) - 0.1) < 1e-12
