@@ -59,11 +59,13 @@ def _predicted(p: Problem) -> Array:
 
 
 def _residual_of_the_equations(p: Problem) -> Array:
-    """n and k as the two sums give them back."""
-    pop = population(p)
-    result = random_feature_error(pop, n=POINTS, features=FEATURES, ridge=_ridge(p))
-    z = float(np.sum(pop.eigenvalues / (pop.eigenvalues + result.gamma)))
-    return np.array([z + _ridge(p) / result.kappa, z + FEATURES * result.kappa / result.gamma])
+    """n and k as the two sums give them back, with fewer and with more features than points."""
+    pop, back = population(p), []
+    for features in (FEATURES, 2 * POINTS):
+        result = random_feature_error(pop, n=POINTS, features=features, ridge=_ridge(p))
+        z = float(np.sum(pop.eigenvalues / (pop.eigenvalues + result.gamma)))
+        back += [z + _ridge(p) / result.kappa, z + features * result.kappa / result.gamma]
+    return np.array(back)
 
 
 def _kernel(p: Problem) -> Array:
@@ -93,7 +95,7 @@ THEOREMS = (
         source=SOURCE,
         statement=r"n = \sum_i\frac{e_i}{e_i+\gamma} + \frac{\lambda}{\kappa}, \quad "
         r"k = \sum_i\frac{e_i}{e_i+\gamma} + \frac{k\kappa}{\gamma}",
-        left=lambda p: np.array([float(POINTS), float(FEATURES)]),
+        left=lambda p: np.array([POINTS, FEATURES, POINTS, 2.0 * POINTS]),
         right=_residual_of_the_equations,
         tolerance=1e-9,
         assumptions=(SOMETHING_TO_LEARN,),
