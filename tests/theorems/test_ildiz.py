@@ -3,7 +3,7 @@ import pytest
 
 from kdtheory.asymptotics import Population
 from kdtheory.theorems import ildiz
-from kdtheory.two_stage import optimal_mask, optimal_surrogate, surrogate_risk
+from kdtheory.two_stage import optimal_mask, optimal_surrogate, surrogate_risk, two_stage_risk
 from tests.theorems import laws
 
 
@@ -41,3 +41,16 @@ def test_bad_input():
         surrogate_risk(truth, [1.0, 2.0], n=5)
     with pytest.raises(ValueError, match="`n` must differ from the number of features where `ridge` is zero, got 10"):
         surrogate_risk(truth, truth.signal, n=10)
+
+
+def test_two_stages_where_every_term_counts():
+    """Hardly more points than directions, a noisy teacher, a strong student ridge: each variance is much of the risk."""
+    white, rng, risks = Population(np.ones(50), np.full(50, 0.2), 4.0), np.random.default_rng(0), []
+    for _ in range(1500):
+        X, y = white.sample(60, rng)
+        teacher = np.linalg.solve(X.T @ X + 15 * np.eye(50), X.T @ y)
+        Z, _ = white.sample(60, rng)
+        student = np.linalg.solve(Z.T @ Z + 15 * np.eye(50), Z.T @ (Z @ teacher))
+        risks.append([float(white.error(beta)) - 4.0 for beta in (teacher, student)])
+    theory = two_stage_risk(white, n_teacher=60, ridge_teacher=15.0, n_student=60, ridge_student=15.0)
+    assert (np.abs(np.mean(risks, axis=0) / theory - 1) < 0.02).all()
