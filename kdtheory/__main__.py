@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _list(options) if options.command == "theorems" else _verify(options)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OverflowError, ImportError) as error:
         print(f"kdtheory: {error}", file=sys.stderr)
         return 2
@@ -64,11 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    source = None
-    for theorem in theorems.find(paper=options.paper, name=options.name):
-        if theorem.source != source:
-            source = theorem.source
-            print(source.reference)
+    heading = ""
+    for theorem in theorems.find(options.name, paper=options.paper):
+        if theorems.heading(theorem) != heading:
+            heading = theorems.heading(theorem)
+            print(heading)
         print(f"  {theorem.name}{' (derived here)' if theorem.derived else ''}")
         print(textwrap.indent(theorem.statement, "      "))
         for assumption in theorem.assumptions:
@@ -82,7 +86,7 @@ def _verify(options: argparse.Namespace) -> int:
     embedded = EMBEDDED.get(options.data)
     if options.target and embedded:
         raise ValueError(f"`target` must come with `data` of your own: {options.data} has its target.")
-    chosen = theorems.find(paper=options.paper, name=options.name)
+    chosen = theorems.find(options.name, paper=options.paper)
     X, y = embedded() if embedded else read(options.data, target=options.target)
     kernel = kernels.named(options.kernel, gamma=options.gamma, depth=options.depth)
     problem = Problem.split(
@@ -115,11 +119,11 @@ def _table(problem: Problem, chosen: Sequence[theorems.Theorem], options: argpar
         f"the signal (mean square 1) and noise of variance {problem.noise_variance:g}\n\n{verify.heading(width)}",
         flush=True,
     )
-    results, source, progress = [], None, sys.stderr.isatty() and sys.stdout.isatty()
+    results, heading, progress = [], "", sys.stderr.isatty() and sys.stdout.isatty()
     for count, theorem in enumerate(chosen, 1):
-        if theorem.source != source:
-            source = theorem.source
-            print(source.reference, flush=True)
+        if theorems.heading(theorem) != heading:
+            heading = theorems.heading(theorem)
+            print(heading[: max(width, verify.NARROWEST)], flush=True)
         if progress:
             print(f"\r  [{count}/{len(chosen)}] {theorem.name} ..."[: width - 1], end="\r", file=sys.stderr, flush=True)
         results += list(verify.check(problem, [theorem]))

@@ -33,6 +33,8 @@ __all__ = [
 
 def numeric(value: ArrayLike, name: str) -> NDArray[Any]:
     """`value` as an array of real numbers, before any conversion to float64."""
+    if value is None:
+        raise ValueError(f"`{name}` must be given, got None.")
     if hasattr(value, "toarray"):
         raise ValueError(f"`{name}` must be a dense array, got a sparse one; pass `{name}.toarray()`.")
     if np.ma.is_masked(value):

@@ -124,6 +124,10 @@ class Problem:
         ValueError
             If there are fewer than 10 points, the labels are zero, a value is not finite or a parameter out of its range.
         """
+        if not callable(kernel):
+            raise ValueError(
+                f"`kernel` must be a function of point sets, got {kernel!r}; kernels.named gives one by its name."
+            )
         X = matrix(X, "X")
         y = column_shape(outputs(y, "y", length=len(X)))
         if len(X) < FEWEST_POINTS:

@@ -61,7 +61,7 @@ def summary(checks: Sequence[Check]) -> str:
         text += f"; {refused} could not be computed"
     unresolved = count - holding - len(failing) - outside - refused
     if unresolved:
-        text += f"; rounding leaves {unresolved} unresolved (a larger --ridge resolves more)"
+        text += f"; rounding leaves {unresolved} unresolved (another --ridge may resolve more)"
     return f"{text}; {len(failing)} FAIL:\n" + "\n".join(map(str, failing)) if failing else f"{text}."
 
 

@@ -78,6 +78,10 @@ def _draw(names: Sequence[str], folder: Path) -> int:
             figure = _figure(name)
             table = figure.compute()
             paths = write(name, table, figure.draw(table), folder)
+        except (ValueError, OSError) as error:
+            print("FAILED; the figures before it are complete.", flush=True)
+            print(f"paper_figs: {error}", file=sys.stderr)
+            return 2
         except Exception:
             print("FAILED; the figures before it are complete.", flush=True)
             raise

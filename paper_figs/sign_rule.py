@@ -4,7 +4,7 @@ Above, the risk of ridge regression and of one round at the optimal teacher weig
 Left, white Gaussian features, 200 points, 100 features, signal and noise of variance 1. Lines are the deterministic
 equivalents; points are 200 seeds, risk on new labels known exactly given the fit. The simulated round uses the weight that the
 theory predicts (nothing is tuned on the draws); the simulated weight is the vertex of the seeds' mean parabola.
-Diamonds are the limits kept in `data/isotropic_weights.csv`: derived here, not published numbers.
+Diamonds are the limits kept in `data/isotropic_weights.csv` for this population: derived here, not published numbers.
 Right, scikit-learn's diabetes data, RBF kernel, standardised by the 300 training points, 142 test points, 10 random splits
 (overlapping, so their intervals are indicative). Points: two scikit-learn students, the weight tuned on the mean of the test
 risks. Lines: the ridge path alone, no student. The two are the same identity by two routes, not a prediction and its test.
@@ -71,8 +71,10 @@ def _white() -> list[dict[str, Any]]:
         rows.append(_row("white", "measured", ridge, means, (float(half_width(risk)), float(half_width(of_round)), half)))
     with (DATA / "isotropic_weights.csv").open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
-            ridge, weight = N * float(line["penalty_per_example"]), float(line["teacher_weight"])
-            rows.append(_row("white", "reference", ridge, (np.nan, np.nan, weight), (0.0, 0.0, 0.0)))
+            given = [float(line[name]) for name in ("features_per_point", "signal_square", "noise_variance")]
+            if given == [P / N, 1.0, NOISE_VARIANCE]:  # else they belong to another population
+                ridge, weight = N * float(line["penalty_per_example"]), float(line["teacher_weight"])
+                rows.append(_row("white", "reference", ridge, (np.nan, np.nan, weight), (0.0, 0.0, 0.0)))
     return rows
 
 
@@ -166,7 +168,7 @@ def draw(table: Table) -> Figure:
     axes[0, 1].set_ylabel("test error / label variance")
     for axis in axes[1]:
         axis.set_ylabel("optimal teacher weight")
-    _legend(axes)
+    _legend(axes, given=bool(np.any(table["kind"] == "reference")))
     return figure
 
 
@@ -184,7 +186,7 @@ def _points(axis: Any, points: Table, name: str, color: str, marker: str) -> Non
     )
 
 
-def _legend(axes: Any) -> None:
+def _legend(axes: Any, *, given: bool) -> None:
     """What lines, points, diamonds and the dashed line are."""
     white: dict[str, Any] = {"frameon": True, "framealpha": 1.0, "edgecolor": "none"}
     for color, marker, label in ((INK, "o", "no distillation"), (OKABE_ITO[0], "s", "one round, optimal weight")):
@@ -192,7 +194,8 @@ def _legend(axes: Any) -> None:
     axes[0, 0].legend(loc="upper center", **white)
     axes[1, 0].plot([], [], color=OKABE_ITO[1], label="deterministic equivalent")
     axes[1, 0].plot([], [], "o", ms=3, mfc="white", mew=0.8, color=OKABE_ITO[1], label=f"simulation, {SEEDS} seeds")
-    axes[1, 0].plot([], [], "D", ms=6, mfc="none", mec=INK, mew=0.7, label="limit, derived here")
+    if given:
+        axes[1, 0].plot([], [], "D", ms=6, mfc="none", mec=INK, mew=0.7, label="limit, derived here")
     axes[1, 0].legend(loc="lower left", **white)
     axes[1, 1].plot([], [], color=OKABE_ITO[1], label=r"ridge path: $-$ridge $R'/(2D)$")
     axes[1, 1].plot([], [], "o", ms=3, mfc="white", mew=0.8, color=OKABE_ITO[1], label="vertex of two students")

@@ -10,7 +10,7 @@ Examples
 >>> from kdtheory.problem import Problem
 >>> X = np.linspace(0, 3, 40)[:, None]
 >>> problem = Problem.split("sine", X, np.sin(4 * X), kernel=kernels.rbf, ridge=0.1)
->>> limit = theorems.find(name="limit is ridge")[0]
+>>> limit = theorems.find("limit is ridge")[0]
 >>> limit.statement
 '\\hat f_\\infty(x) = k(x)^\\top\\left(K + \\tfrac{\\lambda}{1-w} I\\right)^{-1} y, \\quad 0 \\le w < 1'
 >>> limit.check(problem).holds
@@ -37,7 +37,7 @@ from kdtheory.theorems import (
 )
 from kdtheory.theorems.statement import Assumption, Check, Source, Theorem
 
-__all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find"]
+__all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find", "heading"]
 
 PAPERS: tuple[ModuleType, ...] = (
     mobahi,
@@ -60,8 +60,16 @@ def all() -> tuple[Theorem, ...]:
     return tuple(theorem for paper in PAPERS for theorem in paper.THEOREMS)
 
 
-def find(*, paper: str = "", name: str = "") -> tuple[Theorem, ...]:
-    """Theorems whose paper (authors, year, arXiv number or module) and name contain these texts, in any case.
+def heading(theorem: Theorem) -> str:
+    """The paper of a theorem; in the module that gathers several, the module's subject too."""
+    module = next(module for module in PAPERS if any(each is theorem for each in module.THEOREMS))
+    subject = (module.__doc__ or "").partition(":")[0]
+    here = theorem.source.reference
+    return here if subject.endswith(")") else f"{here}: {subject[:1].lower()}{subject[1:]}"
+
+
+def find(name: str = "", *, paper: str = "") -> tuple[Theorem, ...]:
+    """Theorems whose name, and paper (authors, year, arXiv number or module), contain these texts, in any case.
 
     Raises
     ------
@@ -78,5 +86,7 @@ def find(*, paper: str = "", name: str = "") -> tuple[Theorem, ...]:
     if not found:
         asked = " and ".join(f"`{key}` containing {text!r}" for key, text in (("paper", paper), ("name", name)) if text)
         papers = ", ".join(module.__name__.rpartition(".")[2] for module in PAPERS)
-        raise ValueError(f"No theorem has {asked}; the papers are {papers}.")
+        raise ValueError(
+            f"No theorem has {asked}; the papers are {papers}, and `python -m kdtheory theorems` lists the names."
+        )
     return found

@@ -1,4 +1,4 @@
-r"""Borup & Andersen (2021), the shrinkage of each direction: what is and what is not monotone along a chain.
+r"""Shrinkage: what is and what is not monotone along a chain (Borup & Andersen, 2021).
 
 With labels the multipliers fall to those of the limit; ratios of two of them rise, peak, and recede.
 """

@@ -1,4 +1,4 @@
-r"""Deterministic equivalents of Dang, Patil & Rinaldo (2026), section on the proportional limit: the risk without data.
+r"""Deterministic equivalents: the risk in the proportional limit, without data (Dang, Patil & Rinaldo, 2026).
 
 The population is made from the problem: the leading eigenvalues of its kernel matrix, and its signal in them.
 """

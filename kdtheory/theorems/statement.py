@@ -183,6 +183,8 @@ class Theorem:
             return self._none(f"not computed: {refusal}")
         if left.shape != right.shape:
             raise ValueError(f"`left` and `right` of {self.name!r} must have one shape, got {left.shape} and {right.shape}.")
+        if not (np.isfinite(left).all() and np.isfinite(right).all()):
+            return self._none("not computed: a side is not finite")
         size = np.maximum(np.abs(left) if self.by_entry else np.abs(left).max(), np.finfo(float).tiny)
         gap = (left - right) / size
         error = float(max(gap.max(), 0.0)) if self.at_most else float(np.abs(gap).max())
