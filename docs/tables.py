@@ -105,6 +105,7 @@ def published() -> str:
             theirs = value
             if "holds" in table["quantity"][i]:
                 theirs, shown = ("yes" if float(value) else "no"), "" if missing else "yes" if ours else "no"
+                agreement = agreement if missing else "agree" if theirs == shown else "differ"
             name = table["data"][i].replace("_", " ")
             rows.append(f"| {name} | {table['quantity'][i]} | {theirs} | {shown} | {agreement} | {table['status'][i]} |")
     return "\n".join(rows)
