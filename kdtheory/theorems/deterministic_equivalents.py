@@ -145,7 +145,10 @@ def _best_log_ridge(p: Problem) -> float:
     def slope(x: float) -> float:
         return -risk_curve(pop, n=POINTS, ridge=np.exp(x)).optimal_weight
 
-    return float(scipy.optimize.brentq(slope, grid[middle - 1], grid[middle + 1], xtol=1e-13))
+    around = grid[middle - 1], grid[middle + 1]
+    if not slope(around[0]) < 0 < slope(around[1]):  # a plateau, on which rounding found a minimum
+        return float("nan")
+    return float(scipy.optimize.brentq(slope, *around, xtol=1e-13))
 
 
 def _no_best_ridge(p: Problem) -> str:

@@ -166,13 +166,13 @@ class Theorem:
 
     def check(self, problem: Problem) -> Check:
         """Both sides on this problem, unless it breaks an assumption or rounding would leave nothing to compare."""
-        for assumption in self.assumptions:
-            why = assumption.broken(problem)
-            if why:
-                return self._none(f"not applicable: {why}")
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore", UserWarning)  # that a weight means little: laws hold nonetheless
+                for assumption in self.assumptions:
+                    why = assumption.broken(problem)
+                    if why:
+                        return self._none(f"not applicable: {why}")
                 tolerance = self.tolerance if isinstance(self.tolerance, float) else float(self.tolerance(problem))
                 if not tolerance < COARSEST:
                     return self._none("not resolved: too ill-conditioned at this ridge", tolerance)
