@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -83,23 +83,20 @@ class Problem:
         cancelled = [terms / max(float(np.abs(k @ c).max()), 1e-300) for k in (self.gram, self.cross)]
         return float(np.finfo(np.float64).eps) * max(1.0, largest / self.ridge, *cancelled)
 
+    @cached_property
+    def _parts(self) -> dict[int, Problem]:
+        """Restrictions made so far, so that each is decomposed once."""
+        return {}
+
     def first(self, count: int) -> Problem:
         """The same problem on the first `count` training points."""
         k = min(count, self.n)
-        return (
-            self
-            if k == self.n
-            else Problem(
-                self.gram[:k, :k],
-                self.cross[:, :k],
-                self.y[:k],
-                self.y_new,
-                self.signal[:k],
-                self.noise_variance,
-                self.ridge,
-                self.name,
-            )
-        )
+        if k == self.n:
+            return self
+        if k not in self._parts:
+            gram, cross = self.gram[:k, :k], self.cross[:, :k]
+            self._parts[k] = replace(self, gram=gram, cross=cross, y=self.y[:k], signal=self.signal[:k])
+        return self._parts[k]
 
     @classmethod
     def split(

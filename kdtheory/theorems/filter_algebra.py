@@ -113,21 +113,13 @@ def _points(p: Problem) -> NDArray[np.intp]:
     return np.random.default_rng(0).choice(p.n, size=min(REFITS, p.n), replace=False)
 
 
-def _refits(p: Problem) -> Array:
+def _refits(p: Problem, weights: tuple[float, ...]) -> Array:
     """Residuals at a few points by chains that never saw them."""
     residuals = []
     for i in _points(p):
         kept = np.arange(p.n) != i
-        c = dual(p.gram[np.ix_(kept, kept)], p.y[kept], SCHEDULE, p.ridge)
+        c = dual(p.gram[np.ix_(kept, kept)], p.y[kept], weights, p.ridge)
         residuals.append(p.y[i] - p.gram[i, kept] @ c)
-    return np.array(residuals)
-
-
-def _press_by_refits(p: Problem) -> Array:
-    residuals = []
-    for i in _points(p):
-        kept = np.arange(p.n) != i
-        residuals.append(p.y[i] - p.gram[i, kept] @ solve(p.gram[np.ix_(kept, kept)], p.y[kept], p.ridge))
     return np.array(residuals)
 
 
@@ -177,7 +169,7 @@ THEOREMS = (
         source=BORUP,
         statement=r"\hat y^{(-i)}_t = \hat y_{t,i} + \sum_{s \le t} \pi_s (S^{t-s+1})_{ii}\,\gamma_s, \quad "
         r"\sum_{s \le t} \pi_s (MS^{t-s})_{ii}\,\gamma_s = -c_{t,i}, \quad \pi_s = \prod_{j=s+1}^{t} w_j",
-        left=_refits,
+        left=lambda p: _refits(p, SCHEDULE),
         right=lambda p: _left_out(p, SCHEDULE),
         tolerance=lambda p: 1e-10 + 1e4 * p.rounding,
         derived=True,
@@ -236,7 +228,7 @@ THEOREMS = (
         name="leave-one-out of ridge regression",
         source=ALLEN,
         statement=r"y_i - \hat y^{(-i)} = \frac{y_i - \hat y_i}{1 - S_{ii}}",
-        left=_press_by_refits,
+        left=lambda p: _refits(p, ()),
         right=lambda p: _left_out(p, ()),
         tolerance=lambda p: 1e-10 + 1e4 * p.rounding,
     ),

@@ -48,8 +48,7 @@ def _quadratic(p: Problem) -> Array:
     """c + 2 m'x + x'Mx in the free coefficients x of the chain, with the spectral M and m; the risk of the last round."""
     small = p.first(DENSE)
     s, f = small.spectrum, small.signal
-    d, energy = s.eigenvalues, np.sum(s.project(f) ** 2, axis=1)
-    noise = small.noise_variance * f.shape[1]
+    d, (energy, noise) = s.eigenvalues, _energy(small, s)
     h, u = d / (d + p.ridge), p.ridge / (d + p.ridge)
     x = np.array(Distilled(p.ridge, SCHEDULE).polynomial().coefficients[1:])
     columns = np.array([h * (1 - h**i) for i in range(1, len(x) + 1)])  # what coefficient i takes from the first fit
@@ -63,7 +62,7 @@ def _wiener_identity(p: Problem) -> Array:
     """sigma^2 sum w + sum (theta^2 + sigma^2)(P - w)^2."""
     small = p.first(DENSE)
     s, f = small.spectrum, small.signal
-    energy, noise = np.sum(s.project(f) ** 2, axis=1), small.noise_variance * f.shape[1]
+    energy, noise = _energy(small, s)
     total = np.maximum(energy + noise, 1e-300)
     wiener, P = energy / total, Distilled(p.ridge, SCHEDULE).fit(s.eigenvalues)
     outside = float(np.sum(s.outside(f) ** 2))
