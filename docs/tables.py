@@ -34,7 +34,7 @@ def _tests_of(figure: str) -> list[str]:
 
 
 def _module(theorem: Theorem) -> str:
-    return next(m.__name__.rpartition(".")[2] for m in theorems.PAPERS if any(t is theorem for t in m.THEOREMS))
+    return theorems.home(theorem).__name__.rpartition(".")[2]
 
 
 def figures() -> str:

@@ -72,7 +72,7 @@ def expected_curve(
     ridge, d = positive(ridge, "ridge"), spectrum.eigenvalues
     energy, constant = np.sum(spectrum.project(f) ** 2, axis=1), float(np.sum(spectrum.outside(f) ** 2)) / f.size
     mass = np.full_like(d, 1.0 / f.size)
-    held = d > spectrum.n * np.finfo(float).eps * d[0]  # the others are rounding
+    held = d > spectrum.floor
     if error == "prediction":
         d = np.where(held, d, 0.0)
     else:

@@ -176,12 +176,12 @@ def optimal_polynomial(
     energy = np.sum(spectrum.project(f) ** 2, axis=1)
     noise = positive(noise_variance, "noise_variance", zero=True) * f.shape[1]
     ridge, d = positive(ridge, "ridge"), spectrum.eigenvalues
-    d = np.where(d > _floor(d, spectrum.n), d, 0.0)  # no polynomial should be fitted to rounding
+    d = np.where(d > spectrum.floor, d, 0.0)  # no polynomial should be fitted to rounding
     a, u = d / (d + ridge), 1.0 / (1.0 + d / ridge)
     root = np.sqrt(energy + noise)
     # P - omega = a - omega - a u q, and a - omega = (a noise - u energy)/(energy + noise)
     gap = np.divide(a * noise - u * energy, root, out=np.zeros_like(a), where=root > 0)
-    return _arnoldi(d, ridge, spectrum.n, lambda values: values * (a * u * root), gap, whole(rounds, "rounds"))
+    return _arnoldi(d, ridge, spectrum.floor, lambda values: values * (a * u * root), gap, whole(rounds, "rounds"))
 
 
 def optimal_polynomial_on_validation(
@@ -232,12 +232,7 @@ def optimal_polynomial_on_validation(
         return np.asarray(basis @ (values[:, None] * rest)).ravel()
 
     gap = np.asarray(basis @ (z / (d + ridge)[:, None]) - wanted).ravel()
-    return _arnoldi(d, ridge, spectrum.n, image, gap, whole(rounds, "rounds"))
-
-
-def _floor(d: Array, n: int) -> float:
-    """What an eigensolver may leave of an eigenvalue of zero."""
-    return n * float(np.finfo(float).eps) * float(d.max())
+    return _arnoldi(d, ridge, spectrum.floor, image, gap, whole(rounds, "rounds"))
 
 
 def _interval(d: Array, ridge: float, floor: float) -> tuple[float, float]:
@@ -254,7 +249,7 @@ def _centred(d: Array, ridge: float, centre: float) -> Array:
     return np.asarray(ridge * (d - centre) / ((d + ridge) * (centre + ridge)))
 
 
-def _arnoldi(d: Array, ridge: float, n: int, image: Callable[[Array], Array], gap: Array, count: int) -> FreePolynomial:
+def _arnoldi(d: Array, ridge: float, floor: float, image: Callable[[Array], Array], gap: Array, count: int) -> FreePolynomial:
     """Least squares |gap - image(q(a))| over polynomials q of degree below `count`; ends where rounding begins."""
     basis: list[Array] = []
     images: list[Array] = []
@@ -262,7 +257,6 @@ def _arnoldi(d: Array, ridge: float, n: int, image: Callable[[Array], Array], ga
     coefficients: list[float] = []
     errors: list[float] = []  # of each image, relative: what the recurrence makes of rounding
     unit = float(np.finfo(float).eps)
-    floor = _floor(d, n)
     centre, scale = _interval(d, ridge, floor)
     x = _centred(d, ridge, centre) / scale
     for j in range(count):

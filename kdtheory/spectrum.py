@@ -159,6 +159,11 @@ class Spectrum:
         """Number of eigenvalues held."""
         return int(self.eigenvalues.shape[0])
 
+    @property
+    def floor(self) -> float:
+        """What an eigensolver may leave of an eigenvalue of zero; those up to here are rounding."""
+        return self.n * float(np.finfo(float).eps) * float(self.eigenvalues[0])
+
     def project(self, y: ArrayLike) -> Array:
         r"""Coordinates :math:`z = U^\top y` of labels (n,) or (n, p) in the eigenbasis: (r,) or (r, p)."""
         return np.asarray(self.eigenvectors.T @ outputs(y, "y", length=self.n))

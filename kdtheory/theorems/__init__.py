@@ -37,7 +37,7 @@ from kdtheory.theorems import (
 )
 from kdtheory.theorems.statement import Assumption, Check, Source, Theorem
 
-__all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find", "heading"]
+__all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find", "heading", "home"]
 
 PAPERS: tuple[ModuleType, ...] = (
     mobahi,
@@ -60,10 +60,14 @@ def all() -> tuple[Theorem, ...]:
     return tuple(theorem for paper in PAPERS for theorem in paper.THEOREMS)
 
 
+def home(theorem: Theorem) -> ModuleType:
+    """The module that states a theorem."""
+    return next(module for module in PAPERS if any(each is theorem for each in module.THEOREMS))
+
+
 def heading(theorem: Theorem) -> str:
     """The paper of a theorem; in the module that gathers several, the module's subject too."""
-    module = next(module for module in PAPERS if any(each is theorem for each in module.THEOREMS))
-    subject = (module.__doc__ or "").partition(":")[0]
+    subject = (home(theorem).__doc__ or "").partition(":")[0]
     here = theorem.source.reference
     return here if subject.endswith(")") else f"{here}: {subject[:1].lower()}{subject[1:]}"
 

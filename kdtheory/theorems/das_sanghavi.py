@@ -33,7 +33,7 @@ def _parameters(p: Problem) -> Array:
 def _by_traces(p: Problem, noise: float, error: str) -> RiskCurve:
     """Parabola of the expected error by primal ridge regression: theta = (X'X + ridge I)^-1 X'y on the kernel's features X."""
     s, g = p.first(DENSE).spectrum, _parameters(p)
-    held = s.eigenvalues > s.n * np.finfo(float).eps * s.eigenvalues[0]
+    held = s.eigenvalues > s.floor
     X = s.eigenvectors[:, held] * np.sqrt(s.eigenvalues[held])
     truth, moments = X.T @ g, X.T @ X
     on_labels = solve(moments, X.T, p.ridge)

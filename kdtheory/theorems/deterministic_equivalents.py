@@ -72,8 +72,7 @@ def _simulated(p: Problem) -> Simulated:
     ridge = half_learned(population(p), POINTS)
 
     def measure(samples: Samples) -> list[Array]:
-        z = samples.features()
-        X, y = z * np.sqrt(samples.population.eigenvalues), z @ samples.population.signal + samples.noise()
+        X, y = samples.labelled()
         chain = [ridge_fits(X, y, ridge)]
         for w in WEIGHTS:
             chain.append(ridge_fits(X, (1 - w) * y + w * np.einsum("bnp,bp->bn", X, chain[-1]), ridge))
@@ -94,8 +93,7 @@ def _training_product(p: Problem) -> Simulated:
     ridge = half_learned(population(p), POINTS)
 
     def measure(samples: Samples) -> list[Array]:
-        z = samples.features()
-        X, y = z * np.sqrt(samples.population.eigenvalues), z @ samples.population.signal + samples.noise()
+        X, y = samples.labelled()
         first, second = (y - np.einsum("bnp,bp->bn", X, ridge_fits(X, y, lam)) for lam in (ridge, 3 * ridge))
         return [np.mean(a * b, axis=1) for a, b in ((first, first), (first, second), (second, second))]
 

@@ -80,9 +80,8 @@ def _stages(p: Problem) -> Simulated:
     """Teacher on noisy labels, student on as many fresh points with a third of the teacher's ridge; excess risks."""
 
     def measure(samples: Samples) -> list[Array]:
-        z, root = samples.features(), np.sqrt(samples.population.eigenvalues)
-        teacher = ridge_fits(z * root, z @ samples.population.signal + samples.noise(), _ridge(p))
-        X = samples.features() * root
+        teacher = ridge_fits(*samples.labelled(), _ridge(p))
+        X = samples.features() * np.sqrt(samples.population.eigenvalues)
         student = ridge_fits(X, np.einsum("bnp,bp->bn", X, teacher), _ridge(p) / 3)
         return [samples.excess(teacher), samples.excess(student)]
 

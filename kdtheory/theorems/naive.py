@@ -153,6 +153,11 @@ class Samples:
         """Label noise, (draws, points)."""
         return self.rng.normal(scale=self.population.noise_variance**0.5, size=(self.draws, self.points))
 
+    def labelled(self) -> tuple[Array, Array]:
+        """Features (draws, points, directions) and noisy labels (draws, points)."""
+        z = self.features()
+        return z * np.sqrt(self.population.eigenvalues), z @ self.population.signal + self.noise()
+
     def excess(self, coefficients: Array) -> Array:
         """Excess risk of each predictor, (draws,)."""
         return np.asarray(self.population.error(coefficients.T) - self.population.noise_variance)

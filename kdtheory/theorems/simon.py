@@ -42,10 +42,9 @@ def _simulated(p: Problem) -> Simulated:
     """Excess test error and training error of ridge regression on Gaussian random features of Gaussian eigenfunctions."""
 
     def measure(samples: Samples) -> list[Array]:
-        z, root = samples.features(), np.sqrt(samples.population.eigenvalues)
-        y = z @ samples.population.signal + samples.noise()
-        W = samples.rng.normal(size=(samples.draws, z.shape[2], FEATURES)) / np.sqrt(FEATURES)
-        features = (z * root) @ W
+        X, y = samples.labelled()
+        W = samples.rng.normal(size=(samples.draws, X.shape[2], FEATURES)) / np.sqrt(FEATURES)
+        features = X @ W
         theta = ridge_fits(features, y, _ridge(p))
         rest = y - np.einsum("bnk,bk->bn", features, theta)
         return [samples.excess(np.einsum("bpk,bk->bp", W, theta)), np.mean(rest**2, axis=1)]
