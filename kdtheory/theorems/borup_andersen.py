@@ -16,6 +16,7 @@ from kdtheory.theorems.naive import (
     MOVED,
     SCHEDULE,
     SOMETHING_TO_LEARN,
+    change,
     dual,
     faintness,
     fit,
@@ -104,8 +105,7 @@ def _training_rounding(p: Problem) -> float:
 
 def _vertex_on_training(p: Problem) -> Array:
     on_labels = fit(p)
-    change = -p.ridge * (p.gram @ solve(p.gram, solve(p.gram, p.y, p.ridge), p.ridge))
-    return np.array([vertex(on_labels, change, p.y)])
+    return np.array([vertex(on_labels, change(p, p.gram), p.y)])
 
 
 THEOREMS = (

@@ -19,6 +19,7 @@ from kdtheory.theorems.naive import (
     LABELS_SEEN,
     MOVED,
     SOMETHING_TO_LEARN,
+    change,
     faintness,
     press,
     solve,
@@ -40,8 +41,7 @@ def _slope(p: Problem, mass: Array) -> float:
 
 def _distance(p: Problem, mass: Array) -> float:
     """D: mean squared distance of the student on the teacher from the student on the labels."""
-    change = p.ridge * (p.cross @ solve(p.gram, solve(p.gram, p.y, p.ridge), p.ridge))
-    return float(np.sum(mass * change**2) / p.y.shape[1])
+    return float(np.sum(mass * change(p, p.cross) ** 2) / p.y.shape[1])
 
 
 def _even(p: Problem) -> Array:
@@ -57,9 +57,9 @@ def _shifted(p: Problem) -> Array:
 def _shifted_faintness(p: Problem) -> float:
     """The rounding of the weight under the other risk."""
     mass = _shifted(p)
-    change, needed = _distance(p, mass), abs(_by_slope(p, mass)[0])
+    moved, needed = _distance(p, mass), abs(_by_slope(p, mass)[0])
     size = float(np.sum(mass * ((p.cross @ solve(p.gram, p.y, p.ridge)) ** 2 + p.y_new**2))) / p.y.shape[1]
-    return float(1e-8 + 1000 * p.rounding * np.sqrt(size / change) * (1 + (1 + np.sqrt(size / change)) / max(needed, 1e-300)))
+    return float(1e-8 + 1000 * p.rounding * np.sqrt(size / moved) * (1 + (1 + np.sqrt(size / moved)) / max(needed, 1e-300)))
 
 
 def _by_slope(p: Problem, mass: Array) -> Array:

@@ -27,6 +27,7 @@ __all__ = [
     "UNEQUAL",
     "Samples",
     "Simulated",
+    "change",
     "dual",
     "expected_risk",
     "faintness",
@@ -98,12 +99,17 @@ def vertex(on_labels: Array, change: Array, targets: Array) -> float:
     return float(np.sum((targets - on_labels) * change) / np.sum(change**2))
 
 
+def change(p: Problem, k: Array) -> Array:
+    """What the teacher in place of the labels does to a student's predictions, kernel values k: -ridge k M^2 y."""
+    return np.asarray(-p.ridge * (k @ solve(p.gram, solve(p.gram, p.y, p.ridge), p.ridge)))
+
+
 def two_students(p: Problem) -> RiskCurve:
     """The parabola of the held-out error, from two students' predictions."""
     on_labels = new(p, (0.0,))
-    change = -p.ridge * (p.cross @ solve(p.gram, solve(p.gram, p.y, p.ridge), p.ridge))
-    square, weight = float(np.mean(change**2)), vertex(on_labels, change, p.y_new)
-    minimum = float(np.mean((on_labels + weight * change - p.y_new) ** 2))
+    moved = change(p, p.cross)
+    square, weight = float(np.mean(moved**2)), vertex(on_labels, moved, p.y_new)
+    minimum = float(np.mean((on_labels + weight * moved - p.y_new) ** 2))
     return RiskCurve(weight, minimum, square, float(np.sqrt(square / max(float(np.mean(on_labels**2)), 1e-300))))
 
 
