@@ -28,7 +28,7 @@ Example
 0.8
 """
 
-from kdtheory import asymptotics, distillation, filters, kernels, risk, spectrum, weights
+from kdtheory import activations, asymptotics, distillation, filters, kernels, risk, spectrum, weights
 from kdtheory.distillation import risk_grid, rounds
 from kdtheory.filters import Distilled, GradientFlow, Polynomial, Ridge
 from kdtheory.risk import BiasVariance, RiskCurve, bias_variance, gcv, gcv_grid, loo, loo_grid, sure
@@ -54,6 +54,7 @@ __all__ = [
     "Ridge",
     "RiskCurve",
     "Spectrum",
+    "activations",
     "asymptotics",
     "bias_variance",
     "distillation",

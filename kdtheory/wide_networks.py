@@ -5,12 +5,11 @@ Both are public in `kdtheory.kernels`. What they know of the nonlinearity is in 
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.activations import DUAL_ACTIVATIONS
-from kdtheory.checks import Array, positive, whole
-from kdtheory.gram import fill_products, point_sets
+from kdtheory.activations import DualActivation
+from kdtheory.checks import Array
+from kdtheory.network_recursion import Network
 
 __all__ = ["nngp", "ntk"]
 
@@ -20,9 +19,10 @@ def nngp(
     X_train: ArrayLike | None = None,
     *,
     depth: int,
-    activation: str = "relu",
+    activation: str | DualActivation = "relu",
     weight_variance: float = 2.0,
     bias_variance: float = 0.0,
+    normalised: bool = False,
 ) -> Array:
     r"""Covariance of an infinitely wide fully connected network's output at initialisation.
 
@@ -36,9 +36,12 @@ def nngp(
         As in `kdtheory.kernels.linear`; d is the number of features.
     depth : int
         Number of hidden layers; 0 is a linear model.
-    activation : {"relu", "erf"}
+    activation : {"relu", "leaky_relu", "erf", "linear", "sine", "cosine", "gelu"} or DualActivation
+        `leaky_relu` has slope 0.01, `gelu` is the exact one, not its tanh approximation. `kdtheory.activations` makes others.
     weight_variance, bias_variance : float
         :math:`\sigma_w^2 > 0` and :math:`\sigma_b^2 \ge 0`.
+    normalised : bool
+        Divide by :math:`\sqrt{k(x, x)\,k(x', x')}`, so that the kernel of every point with itself is 1.
 
     Returns
     -------
@@ -64,7 +67,8 @@ def nngp(
     >>> [nngp(X, depth=depth).diagonal().round(12).tolist() for depth in (0, 1, 5)]
     [[25.0, 1.0], [25.0, 1.0], [25.0, 1.0]]
     """
-    return _network(X, X_train, depth, activation, weight_variance, bias_variance, tangent=False)
+    net = Network.of(depth, activation, weight_variance, bias_variance, tangent=False)
+    return net.gram(X, X_train, normalised=normalised)
 
 
 def ntk(
@@ -72,9 +76,11 @@ def ntk(
     X_train: ArrayLike | None = None,
     *,
     depth: int,
-    activation: str = "relu",
+    activation: str | DualActivation = "relu",
     weight_variance: float = 2.0,
     bias_variance: float = 0.0,
+    output_layer: bool = True,
+    normalised: bool = False,
 ) -> Array:
     r"""Neural tangent kernel of an infinitely wide fully connected network.
 
@@ -86,13 +92,21 @@ def ntk(
 
     Parameters
     ----------
-    X, X_train, depth, activation, weight_variance, bias_variance
+    X, X_train, depth, activation, weight_variance, bias_variance, normalised
         As in `nngp`.
+    output_layer : bool
+        Whether the last layer's weights and bias are trained. False leaves out the last term :math:`\Sigma^{(\text{depth})}`,
+        the part that a random-feature model has; only their difference is the learning of hidden layers.
 
     Returns
     -------
     (m, n) array
         :math:`\Theta^{(\text{depth})}`.
+
+    Raises
+    ------
+    ValueError, OverflowError
+        As in `nngp`; also if `output_layer` is False at depth 0.
 
     References
     ----------
@@ -107,57 +121,5 @@ def ntk(
     >>> [ntk(X, depth=depth).diagonal().round(12).tolist() for depth in (0, 1, 5)]
     [[25.0, 1.0], [50.0, 2.0], [150.0, 6.0]]
     """
-    return _network(X, X_train, depth, activation, weight_variance, bias_variance, tangent=True)
-
-
-def _network(
-    X: ArrayLike,
-    X_train: ArrayLike | None,
-    depth: int,
-    activation: str,
-    weight_variance: float,
-    bias_variance: float,
-    *,
-    tangent: bool,
-) -> Array:
-    first, second = point_sets(X, X_train)
-    depth = whole(depth, "depth")
-    if not isinstance(activation, str) or activation not in DUAL_ACTIVATIONS:
-        raise ValueError(f"`activation` must be one of {', '.join(sorted(DUAL_ACTIVATIONS))}, got {activation!r}.")
-    dual = DUAL_ACTIVATIONS[activation]
-    variance_w = positive(weight_variance, "weight_variance")
-    variance_b = positive(bias_variance, "bias_variance", zero=True)
-
-    def variances(points: Array) -> list[Array]:
-        layers = [variance_w * np.einsum("ij,ij->i", points, points) / points.shape[1] + variance_b]
-        with np.errstate(over="ignore"):
-            for _ in range(depth):
-                layers.append(variance_w * dual.variance(layers[-1]) + variance_b)
-        if not np.isfinite(layers[-1]).all():
-            raise OverflowError("`weight_variance` makes the network's variance grow beyond floating point at this `depth`.")
-        return layers
-
-    q_first = variances(first)
-    q_second = q_first if second is first else variances(second)
-
-    # x.x' carries the rounding of a sum over features; arccos would turn it into an angle of 1e-8 between equal points
-    same = 2 * np.finfo(np.float64).eps * (4 + np.sqrt(first.shape[1]))
-
-    def recursion(sigma: Array, rows: slice, columns: slice) -> None:
-        sigma *= variance_w / first.shape[1]
-        sigma += variance_b
-        most = np.sqrt(q_first[0][rows])[:, None] * np.sqrt(q_second[0][columns])
-        np.copyto(sigma, most, where=sigma >= (1.0 - same) * most)
-        theta = sigma.copy() if tangent else sigma
-        layer = sigma.copy() if tangent else sigma
-        for q, q_other in zip(q_first[:-1], q_second[:-1], strict=True):
-            layer, slope = dual.pair(layer, q[rows], q_other[columns])
-            layer *= variance_w
-            layer += variance_b
-            if tangent:
-                slope *= variance_w
-                theta *= slope
-                theta += layer
-        sigma[...] = theta
-
-    return fill_products(first, second, recursion)
+    net = Network.of(depth, activation, weight_variance, bias_variance, tangent=True, output_layer=output_layer)
+    return net.gram(X, X_train, normalised=normalised)

@@ -13,7 +13,10 @@ PAPERS = [name for name in PAPERS if name not in ("__init__", "statement", "naiv
 #: A module may import only modules that stand before it.
 ORDER = [
     ["checks"],
-    ["activations", "gram"],
+    ["dual_activation", "gram"],
+    ["kinked_activations", "smooth_activations"],
+    ["activations"],
+    ["infinite_depth", "network_recursion"],
     ["wide_networks"],
     ["kernels"],
     ["spectrum"],

@@ -1,0 +1,245 @@
+"""Wide networks against quadrature, 60-digit arithmetic, and finite networks."""
+
+import itertools
+
+import mpmath as mp
+import numpy as np
+import pytest
+from numpy.polynomial.hermite_e import hermegauss
+from scipy import integrate
+from scipy.special import erf, ndtr
+
+from kdtheory import activations, kernels
+from kdtheory.activations import ACTIVATIONS
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 5))
+
+
+def leaky(a):
+    return lambda u: np.where(u > 0, u, a * u), lambda u: np.where(u > 0, 1.0, a)
+
+
+#: name -> the activation, its function and its derivative
+SMOOTH = {
+    "erf": ("erf", erf, lambda u: 2 / np.sqrt(np.pi) * np.exp(-(u**2))),
+    "linear": ("linear", lambda u: u, np.ones_like),
+    "sine": ("sine", np.sin, np.cos),
+    "cosine": ("cosine", np.cos, lambda u: -np.sin(u)),
+    "gelu": ("gelu", lambda u: u * ndtr(u), lambda u: ndtr(u) + u * np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi)),
+    "fast sine": (
+        activations.sine(1.7, 0.4),
+        lambda u: np.sin(1.7 * u + 0.4),
+        lambda u: 1.7 * np.cos(1.7 * u + 0.4),
+    ),
+    "quadratic": (activations.polynomial([0.0, 1.0, 0.25]), lambda u: u + u**2 / 4, lambda u: 1 + u / 2),
+    "quintic": (
+        activations.polynomial([0.5, -1.0, 0.0, 0.3, 0.2, -0.1]),
+        lambda u: 0.5 - u + 0.3 * u**3 + 0.2 * u**4 - 0.1 * u**5,
+        lambda u: -1 + 0.9 * u**2 + 0.8 * u**3 - 0.5 * u**4,
+    ),
+    "tanh": (activations.series(np.tanh, lambda u: 1 / np.cosh(u) ** 2), np.tanh, lambda u: 1 / np.cosh(u) ** 2),
+    "scaled erf": (
+        activations.ERF.scaled(inputs=0.6, outputs=-1.5),
+        lambda u: -1.5 * erf(0.6 * u),
+        lambda u: -1.8 / np.sqrt(np.pi) * np.exp(-((0.6 * u) ** 2)),
+    ),
+}
+KINKED = {
+    "relu": ("relu", *leaky(0.0)),
+    "leaky_relu": ("leaky_relu", *leaky(0.01)),
+    "half": (activations.leaky_relu(0.5), *leaky(0.5)),
+    "modulus": (activations.leaky_relu(-1.0), *leaky(-1.0)),
+    "scaled relu": (activations.RELU.scaled(inputs=2.0, outputs=0.7), *(lambda u, f=f: 1.4 * f(u) for f in leaky(0.0))),
+}
+ALL = SMOOTH | KINKED
+Q, Q_OTHER = 0.9, 0.4
+COVARIANCES = (-0.59, -0.2, 0.0, 0.3, 0.599)
+
+
+def by_quadrature(f, k):
+    nodes, weights = hermegauss(160)
+    grid = np.linalg.cholesky([[Q, k], [k, Q_OTHER]]) @ np.stack([a.ravel() for a in np.meshgrid(nodes, nodes, indexing="ij")])
+    return np.outer(weights, weights).ravel() / (2 * np.pi) @ (f(grid[0]) * f(grid[1]))
+
+
+def by_angle(f, k, degree):
+    """Homogeneous functions: the radius integrates to 2 (degree 1) or 1 (degree 0), the angle piece by piece between kinks."""
+    (a, _), (b, c) = np.linalg.cholesky([[Q, k], [k, Q_OTHER]])
+
+    def integrand(t):
+        return f(a * np.cos(t)) * f(b * np.cos(t) + c * np.sin(t)) / (2 * np.pi)
+
+    kinks = np.sort(np.mod([np.pi / 2, 3 * np.pi / 2, np.arctan2(-b, c), np.arctan2(-b, c) + np.pi], 2 * np.pi))
+    pieces = itertools.pairwise([0.0, *kinks, 2 * np.pi])
+    return (2 if degree else 1) * sum(integrate.quad(integrand, *piece, epsabs=1e-14)[0] for piece in pieces)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_dual_activation_is_its_gaussian_expectation(name):
+    activation, sigma, slope = ALL[name]
+    dual = activations.chosen(activation)
+    for k in COVARIANCES:
+        got, got_slope = (m[0, 0] for m in dual.pair(np.array([[k]]), np.array([Q]), np.array([Q_OTHER])))
+        expected = by_angle(sigma, k, 1) if name in KINKED else by_quadrature(sigma, k)
+        expected_slope = by_angle(slope, k, 0) if name in KINKED else by_quadrature(slope, k)
+        assert abs(got - expected) < 1e-11, k
+        assert abs(got_slope - expected_slope) < 1e-11, k
+    for q in (0.3, 2.0):
+        v = np.array([q])
+        same, same_slope = (m[0, 0] for m in dual.pair(np.array([[q]]), v, v))
+        assert abs(same - dual.variance(v)[0]) < 2e-8  # a series converges slowly at the diagonal
+        assert abs(same_slope - dual.slope_variance(v)[0]) < 2e-6
+        if name != "tanh":
+            assert abs(same - dual.variance(v)[0]) < 1e-13
+            assert abs(same_slope - dual.slope_variance(v)[0]) < 1e-13
+
+
+@pytest.mark.parametrize("name", ["relu", "half", "erf", "cosine", "gelu", "quadratic", "tanh"])
+def test_wide_networks_have_this_tangent_kernel(name):
+    """Gradients of 300 random networks of width 512, two hidden layers: their mean kernels within 5 standard errors."""
+    activation, sigma, slope = ALL[name]
+    rng, width, points = np.random.default_rng(1), 512, X[:4, :3]
+    variance_w, variance_b = 1.2, 0.3
+    tangent, hidden, covariance = [], [], []
+    for _ in range(300):
+        h, inputs, pre, layers = points.T, [], [], []
+        for fan_in, fan_out in itertools.pairwise((3, width, width)):
+            W, b = rng.normal(size=(fan_out, fan_in)), rng.normal(size=(fan_out, 1))
+            inputs.append(h)
+            pre.append(np.sqrt(variance_w / fan_in) * W @ h + np.sqrt(variance_b) * b)
+            layers.append(W)
+            h = sigma(pre[-1])
+        readout = rng.normal(size=width)
+        kernel = np.zeros((4, 4))
+        delta = np.sqrt(variance_w / width) * readout[:, None] * slope(pre[1])
+        for level in (1, 0):
+            kernel += (delta.T @ delta) * (variance_w / inputs[level].shape[0] * inputs[level].T @ inputs[level] + variance_b)
+            if level:
+                delta = np.sqrt(variance_w / width) * (layers[1].T @ delta) * slope(pre[0])
+        hidden.append(kernel)
+        tangent.append(kernel + variance_w / width * h.T @ h + variance_b)  # and the gradient of the last layer
+        output = np.sqrt(variance_w / width) * readout @ h + np.sqrt(variance_b) * rng.normal()
+        covariance.append(np.outer(output, output))
+    how = {"depth": 2, "activation": activation, "weight_variance": variance_w, "bias_variance": variance_b}
+    limits = kernels.ntk(points, **how), kernels.ntk(points, **how, output_layer=False), kernels.nngp(points, **how)
+    for samples, K in zip((tangent, hidden, covariance), limits, strict=True):
+        error = np.std(samples, axis=0) / np.sqrt(len(samples))
+        assert (np.abs(np.mean(samples, axis=0) - K) < 5 * error + 0.02 * np.abs(K).max()).all()
+
+
+def precise_relu(x, z, depth, w, b, a):
+    """NTK and NNGP of leaky ReLU in 60 digits, from the definition."""
+    with mp.workdps(60):
+        x, z = ([mp.mpf(float(v)) for v in p] for p in (x, z))
+        w, b, a, d = mp.mpf(w), mp.mpf(b), mp.mpf(a), len(x)
+        k, q, r = (w * sum(s * t for s, t in zip(*pair, strict=True)) / d + b for pair in ((x, z), (x, x), (z, z)))
+        theta = k
+        for _ in range(depth):
+            c = k / mp.sqrt(q * r)
+            angle = mp.acos(min(c, 1))
+            slope = a + (1 - a) ** 2 * (mp.pi - angle) / (2 * mp.pi)
+            value = a * k + (1 - a) ** 2 * mp.sqrt(q * r) * (mp.sin(angle) + (mp.pi - angle) * c) / (2 * mp.pi)
+            k, q, r = w * value + b, w * q * (1 + a * a) / 2 + b, w * r * (1 + a * a) / 2 + b
+            theta = theta * w * slope + k
+        return float(theta), float(k)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-13, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 0.1])
+@pytest.mark.parametrize("opposite", [False, True])
+@pytest.mark.parametrize("slope", [0.0, 0.3, -1.0])
+def test_nearly_equal_and_opposite_points_keep_their_digits(gap, opposite, slope):
+    """Half of the digits would go with arccos; relative to the kernel's diagonal all but two are there."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=30)
+    z = (-1 if opposite else 1) * x + gap * rng.normal(size=30)
+    for depth, b in itertools.product((1, 3, 10), (0.0, 0.2)):
+        how = {"depth": depth, "activation": activations.leaky_relu(slope), "bias_variance": b}
+        theta, sigma = precise_relu(x, z, depth, 2.0, b, slope)
+        assert abs(kernels.ntk([x], [z], **how)[0, 0] - theta) < 5e-14 * kernels.ntk([x], **how)[0, 0]
+        assert abs(kernels.nngp([x], [z], **how)[0, 0] - sigma) < 5e-14 * kernels.nngp([x], **how)[0, 0]
+        joint = kernels.ntk([x, z], **how)
+        assert abs(joint[0, 1] - theta) < 5e-14 * joint[0, 0]
+
+
+def test_points_of_different_length_in_one_direction():
+    for depth, b in itertools.product((1, 4), (0.0, 0.5)):
+        for factor in (3.0, 1.001, -0.5):
+            theta, sigma = precise_relu(X[0], factor * X[0], depth, 1.5, b, 0.0)
+            how = {"depth": depth, "weight_variance": 1.5, "bias_variance": b}
+            assert abs(kernels.ntk(X[:1], factor * X[:1], **how)[0, 0] - theta) < 1e-13 * abs(theta) + 1e-16
+            assert abs(kernels.nngp(X[:1], factor * X[:1], **how)[0, 0] - sigma) < 1e-14
+
+
+def test_blocks_of_nearly_parallel_points_are_those_of_pairs():
+    rng = np.random.default_rng(4)
+    base = rng.normal(size=(6, 3))
+    points = np.repeat(base, 150, axis=0) + 1e-7 * rng.normal(size=(900, 3))
+    points[::2] *= -1
+    K = kernels.ntk(points, depth=2, bias_variance=0.1)
+    for i, j in rng.integers(0, 900, size=(60, 2)):
+        theta, _ = precise_relu(points[i], points[j], 2, 2.0, 0.1, 0.0)
+        assert abs(K[i, j] / theta - 1) < 1e-13
+    np.testing.assert_allclose(kernels.ntk(points[:40], points, depth=2, bias_variance=0.1), K[:40], rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("depth", [1, 4])
+def test_normalised_kernels_have_a_diagonal_of_ones(name, depth):
+    how = {"depth": depth, "activation": ALL[name][0], "weight_variance": 0.3, "bias_variance": 0.2}
+    for kernel in (kernels.ntk, kernels.nngp):
+        K, unit = kernel(X, **how), kernel(X, **how, normalised=True)
+        root = np.sqrt(np.diag(K))
+        tolerance = 1e-12 if name != "tanh" else 1e-6
+        np.testing.assert_allclose(unit, K / root[:, None] / root, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(kernel(X[:3], X, **how, normalised=True), unit[:3], rtol=1e-12, atol=1e-13)
+    hidden = kernels.ntk(X, **how, output_layer=False)
+    np.testing.assert_allclose(kernels.ntk(X, **how) - hidden, kernels.nngp(X, **how), rtol=1e-10, atol=1e-12)
+
+
+def test_depth_zero_is_the_linear_model():
+    np.testing.assert_allclose(kernels.ntk(X, depth=0, weight_variance=3.0, bias_variance=0.5), 3.0 * X @ X.T / 5 + 0.5)
+
+
+def test_a_deep_linear_network_repeats_its_kernel():
+    K = kernels.nngp(X, depth=0, weight_variance=1.0)
+    np.testing.assert_allclose(kernels.ntk(X, depth=6, activation="linear", weight_variance=1.0), 7 * K, rtol=1e-13)
+
+
+def test_published_limit_values_of_the_circle():
+    """Jacot et al. (2018), setting of their figure 1: depth 4, beta = 0.1, points at angle 0, pi/2 and pi."""
+    circle = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    K = kernels.ntk(circle, depth=3, weight_variance=1.0, bias_variance=0.01)
+    np.testing.assert_allclose(K[0], [0.2825, 0.0927, 0.0644], atol=5e-5)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e8, 1e12])
+def test_huge_inputs_stay_finite(scale):
+    K = kernels.ntk([[scale]], depth=1, activation="erf")[0, 0]
+    q = mp.mpf(2) * mp.mpf(scale) ** 2
+    tangent = q * 2 * 4 / mp.pi / mp.sqrt(1 + 4 * q) + 2 * 2 / mp.pi * mp.asin(2 * q / (1 + 2 * q))
+    assert abs(K / tangent - 1) < 1e-10
+    gelu, relu = (kernels.ntk([[scale]], depth=2, activation=name)[0, 0] for name in ("gelu", "relu"))
+    assert abs(gelu / relu - 1) < 1e-4  # far from zero they are the same function
+    for name in ACTIVATIONS:
+        many = kernels.ntk(scale * RNG.normal(size=(6, 3)), depth=2, activation=name)
+        assert np.isfinite(many).all()
+        assert np.linalg.eigvalsh(many)[0] > -1e-12 * np.linalg.eigvalsh(many)[-1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kernels.ntk(X, depth=1, activation="tanh"), "`activation` must be one of cosine, erf"),
+        (lambda: kernels.ntk(X, depth=0, output_layer=False), "`output_layer` must be True at `depth` 0"),
+        (lambda: kernels.ntk([[0.0]], depth=1, normalised=True), "`normalised` must be False where"),
+        (lambda: activations.leaky_relu(np.nan), "`negative_slope` must be finite"),
+        (lambda: activations.sine(0.0), "`frequency` must be positive"),
+        (lambda: activations.polynomial([0.0, 0.0]), "`coefficients` must not all be zero"),
+        (lambda: activations.series(np.tanh, np.cosh, terms=0), "`terms` must be"),
+        (lambda: activations.ERF.scaled(outputs=0.0), "`outputs` must be a number other than zero"),
+    ],
+)
+def test_errors_name_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
