@@ -28,9 +28,9 @@ Example
 0.8
 """
 
-from kdtheory import activations, asymptotics, distillation, filters, kernels, risk, spectrum, weights
+from kdtheory import activations, asymptotics, distillation, dynamics, filters, kernels, risk, spectrum, weights
 from kdtheory.distillation import risk_grid, rounds
-from kdtheory.filters import Distilled, GradientFlow, Polynomial, Ridge
+from kdtheory.filters import Distilled, DistilledTraining, GradientDescent, GradientFlow, Polynomial, Ridge
 from kdtheory.risk import BiasVariance, RiskCurve, bias_variance, gcv, gcv_grid, loo, loo_grid, sure
 from kdtheory.spectrum import Filter, Spectrum
 from kdtheory.weights import (
@@ -47,7 +47,9 @@ __version__ = "0.1.0"
 __all__ = [
     "BiasVariance",
     "Distilled",
+    "DistilledTraining",
     "Filter",
+    "GradientDescent",
     "GradientFlow",
     "IdentifiabilityWarning",
     "Polynomial",
@@ -58,6 +60,7 @@ __all__ = [
     "asymptotics",
     "bias_variance",
     "distillation",
+    "dynamics",
     "filters",
     "gcv",
     "gcv_grid",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import Polynomial as Poly
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import exprel
 
 from kdtheory.checks import Array, finite_array, number, positive, schedule
@@ -183,12 +183,13 @@ class GradientFlow:
     Parameters
     ----------
     time : float
-        Zero or positive.
+        Zero or positive. At infinity the labels are interpolated in every direction whose eigenvalue is more than what
+        rounding leaves of zero (n eps times the largest, as in a pseudo-inverse), and nothing is learned in the others.
 
     Raises
     ------
     ValueError
-        If the time is negative or not finite.
+        If the time is negative or not a number.
 
     References
     ----------
@@ -203,16 +204,26 @@ class GradientFlow:
     time: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "time", positive(self.time, "time", zero=True))
+        time = number(self.time, "time")
+        object.__setattr__(self, "time", time if time == math.inf else positive(time, "time", zero=True))
 
     def fit(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`1 - e^{-td}`."""
-        return np.asarray(-np.expm1(-self.time * nonnegative(eigenvalues)))
+        d = nonnegative(eigenvalues)
+        return np.asarray(_above_rounding(d).astype(float) if self.time == math.inf else -np.expm1(-self.time * d))
 
     def dual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`(1 - e^{-td})/d`, and t at d = 0."""
-        return np.asarray(self.time * exprel(-self.time * nonnegative(eigenvalues)))
+        d = nonnegative(eigenvalues)
+        if self.time == math.inf:
+            return np.divide(1.0, d, out=np.zeros_like(d), where=_above_rounding(d))
+        return np.asarray(self.time * exprel(-self.time * d))
 
     def residual(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`e^{-td}`."""
-        return np.asarray(np.exp(-self.time * nonnegative(eigenvalues)))
+        d = nonnegative(eigenvalues)
+        return np.asarray((~_above_rounding(d)).astype(float) if self.time == math.inf else np.exp(-self.time * d))
+
+
+def _above_rounding(d: Array) -> NDArray[np.bool]:
+    return np.asarray(d > d.size * np.finfo(float).eps * d.max())

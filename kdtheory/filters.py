@@ -1,7 +1,8 @@
 r"""Filters: what a training procedure does to one eigenvalue of the Gram matrix.
 
-`Ridge`, `Polynomial` and `GradientFlow` are stated in `kdtheory.elementary_filters`; here is `Distilled`, the chain of a
-teacher and its students. Its arithmetic is `kdtheory.recursion`.
+`Ridge`, `Polynomial` and `GradientFlow` are stated in `kdtheory.elementary_filters`, gradient descent and students of any
+training in `kdtheory.training_filters`; here is `Distilled`, the chain of a teacher and its students. Its arithmetic is
+`kdtheory.recursion`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from numpy.typing import ArrayLike
 from kdtheory.checks import Array, finite, numeric, positive, schedule, whole
 from kdtheory.elementary_filters import GradientFlow, Polynomial, Ridge, nonnegative
 from kdtheory.recursion import Chain, chain
+from kdtheory.training_filters import DistilledTraining, GradientDescent, TrainingLimit
 
-__all__ = ["Distilled", "GradientFlow", "Polynomial", "Ridge"]
+__all__ = ["Distilled", "DistilledTraining", "GradientDescent", "GradientFlow", "Polynomial", "Ridge", "TrainingLimit"]
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def infinite_depth(
     if a == 1.0 or dual.name == "linear":
         raise ValueError("`activation` must not be linear: a deep linear network keeps its kernel.")
     scale_free = a is not None and b == 0.0
-    if scale_free:
+    if a is not None and scale_free:
         w = 2.0 / (1.0 + a * a)  # the variance of every layer is the unit of the next
     q = 1.0 if scale_free else _fixed_variance(dual, w, b)
     chi = float(w * dual.slope_variance(np.array([q]))[0])
