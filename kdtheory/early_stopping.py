@@ -81,7 +81,7 @@ def closest_ridge(spectrum: Spectrum, filter: Filter, y: ArrayLike | None = None
 
     # the error may have several minima: a grid finds the basin, a parabola its floor
     positive = d[d > spectrum.floor]
-    grid = np.linspace(np.log(positive[-1]) - 7.0, np.log(d[0]) + 14.0, 200)
+    grid = np.linspace(np.log(positive[-1]) - 40.0, np.log(d[0]) + 14.0, 400)
     best = int(np.argmin([error(x) for x in grid]))
     inside = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     found = minimize_scalar(error, bounds=inside, method="bounded", options={"xatol": 1e-10})

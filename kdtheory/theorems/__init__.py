@@ -22,6 +22,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from kdtheory.theorems import (
+    ali,
     borup_andersen,
     borup_andersen_shrinkage,
     buhlmann_yu,
@@ -31,6 +32,7 @@ from kdtheory.theorems import (
     filter_algebra,
     ildiz,
     jacot,
+    jacot_networks,
     mobahi,
     pareek,
     simon,
@@ -49,6 +51,8 @@ PAPERS: tuple[ModuleType, ...] = (
     deterministic_equivalents,
     filter_algebra,
     jacot,
+    jacot_networks,
+    ali,
     buhlmann_yu,
     ildiz,
     simon,
