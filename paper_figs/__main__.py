@@ -22,6 +22,7 @@ FIGURES = (
     "digits_rbf",
     "digits_ntk",
     "digits_tuning",
+    "removed_directions",
     "sign_rule",
     "noise_weight",
     "rounds_gain",

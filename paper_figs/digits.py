@@ -30,7 +30,7 @@ KERNELS: dict[str, Callable[..., Array]] = {
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One random split under one kernel: the eigenbasis of the training points, kernels to the held-out ones, labels."""
+    """One random split under one kernel: eigenbasis of the training points, kernels to the held-out ones, labels, images."""
 
     spectrum: kd.Spectrum
     cross_validation: Array
@@ -38,6 +38,7 @@ class Split:
     labels: Array
     labels_validation: Array
     labels_test: Array
+    images: Array
     seed: int
 
     @classmethod
@@ -49,7 +50,7 @@ class Split:
         points, of = X / 16.0, KERNELS[kernel]
         spectrum = kd.Spectrum.from_gram(of(points[train]))
         on_validation, on_test = (of(points[part], points[train]) for part in (validation, test))
-        return cls(spectrum, on_validation, on_test, Y[train], Y[validation], Y[test], seed)
+        return cls(spectrum, on_validation, on_test, Y[train], Y[validation], Y[test], points[train], seed)
 
     def noisy(self, share: float) -> tuple[Array, Array]:
         """Training and validation labels with this share flipped; a larger share flips the same labels and more."""

@@ -54,7 +54,7 @@ MUTANTS = (
     Mutant("polynomial coefficients in the wrong order", "filters.py", "return Polynomial(float(self.ridges[0]), tuple(coefficients.tolist()))", "return Polynomial(float(self.ridges[0]), tuple(coefficients[::-1].tolist()))"),
     Mutant("ridge squared in plain regression", "elementary_filters.py", "return np.asarray(1.0 / (self._check(eigenvalues) + self.ridge))", "return np.asarray(1.0 / (self._check(eigenvalues) + self.ridge**2))"),
     Mutant("schedule of a polynomial forwards", "elementary_filters.py", "return tuple(weights[::-1])", "return tuple(weights)"),
-    Mutant("gradient flow at twice the time", "elementary_filters.py", "return np.asarray(-np.expm1(-self.time * nonnegative(eigenvalues)))", "return np.asarray(-np.expm1(-2 * self.time * nonnegative(eigenvalues)))"),
+    Mutant("gradient flow at twice the time", "elementary_filters.py", "else -np.expm1(-self.time * d))", "else -np.expm1(-2 * self.time * d))"),
     Mutant("flow's dual without the time", "elementary_filters.py", "return np.asarray(self.time * exprel(", "return np.asarray(exprel("),
     Mutant("prediction with the fit instead of the dual filter", "spectrum.py", "return self.apply(filter.dual(self.eigenvalues), 0.0, y)", "return self.apply(filter.fit(self.eigenvalues), 0.0, y)"),
     Mutant("eigenvectors transposed", "spectrum.py", "return np.asarray(self.eigenvectors.T @ outputs(y, \"y\", length=self.n))", "return np.asarray(self.eigenvectors @ outputs(y, \"y\", length=self.n))"),

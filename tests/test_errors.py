@@ -86,7 +86,8 @@ CASES = {
     "depth": (lambda: kd.kernels.ntk(np.eye(2), depth=1.5), "`depth` must be a whole number of at least 0, got 1.5."),
     "activation": (
         lambda: kd.kernels.ntk(np.eye(2), depth=1, activation="tanh"),
-        "`activation` must be one of erf, relu, got 'tanh'.",
+        "`activation` must be one of cosine, erf, gelu, leaky_relu, linear, relu, sine, or an object of kdtheory.activations, "
+        "got 'tanh'.",
     ),
     "weight_variance": (lambda: kd.kernels.nngp(np.eye(2), depth=1, weight_variance=0), "`weight_variance` must be positive"),
     "bias_variance": (

@@ -206,6 +206,7 @@ THEOREMS = (
         tolerance=1e-10,
         assumptions=(SOMETHING_TO_LEARN, SEVERAL),
         at_most=True,
+        figure="removed_directions",
     ),
     Theorem(
         name="gradient descent is a power in the eigenbasis",
