@@ -11,6 +11,8 @@ its covariance is what training leaves of :math:`\Sigma`.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,54 +21,15 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from kdtheory import kernels
+from kdtheory.activations import DualActivation
 from kdtheory.checks import Array, column_shape, matrix, outputs, require_symmetric, schedule, whole
+from kdtheory.network_recursion import Network
 from kdtheory.spectrum import Filter, Spectrum, require_spectrum
-from kdtheory.training_filters import DistilledTraining
+from kdtheory.training_filters import DistilledTraining, loss_scale
 
 __all__ = ["Ensemble", "WideNetwork", "loss_scale"]
 
 Initialisation = Literal["fresh", "same", "centred"]
-
-#: Each loss as c/2 times the sum of squares: c before the mean, and whether it is a mean over examples, and over outputs.
-LOSSES = {
-    "half sum": (1.0, False, False),
-    "half mean": (1.0, True, False),
-    "sum": (2.0, False, False),
-    "mean": (2.0, True, False),
-    "mean over outputs": (2.0, True, True),
-}
-
-
-def loss_scale(loss: str, n: int, outputs: int = 1) -> float:
-    r"""Factor c that writes a squared loss as :math:`\frac{c}{2}\sum_{i,o} (f_o(x_i) - y_{io})^2`.
-
-    Gradient descent at learning rate :math:`\eta` for k steps then is gradient flow for the time :math:`t = \eta c k`, up to
-    the size of its steps.
-
-    Parameters
-    ----------
-    loss : {"half sum", "half mean", "sum", "mean", "mean over outputs"}
-        The sum of squares halved; that over n (Jacot et al.); the sum; the mean over examples of the squared norm; the mean
-        over examples and outputs (PyTorch's ``MSELoss``).
-    n, outputs : int
-        Examples and outputs.
-
-    Raises
-    ------
-    ValueError
-        If the loss is not one of these, or a count is not a whole number from 1.
-
-    Examples
-    --------
-    >>> [loss_scale(loss, n=100, outputs=10) for loss in ("half sum", "half mean", "mean over outputs")]
-    [1.0, 0.01, 0.002]
-    """
-    if loss not in LOSSES:
-        raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}, got {loss!r}.")
-    c, over_examples, over_outputs = LOSSES[loss]
-    n, outputs = whole(n, "n", least=1), whole(outputs, "outputs", least=1)
-    return c / ((n if over_examples else 1) * (outputs if over_outputs else 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,23 +121,36 @@ class WideNetwork:
                 require_symmetric(getattr(self, name), name, 1e-8)
 
     @classmethod
-    def fully_connected(cls, X: ArrayLike, X_new: ArrayLike | None = None, **architecture: object) -> WideNetwork:
-        """From inputs; `architecture` is what `kdtheory.kernels.ntk` takes (depth, activation, variances)."""
-        ntk, nngp = kernels.ntk, kernels.nngp
-        keywords: dict[str, object] = dict(architecture)
-        gram = ntk(X, **keywords)  # type: ignore[arg-type]
-        keywords.pop("output_layer", None)  # the law at initialisation has the last layer, trained or not
-        sigma = nngp(X, **keywords)  # type: ignore[arg-type]
-        spectrum = Spectrum.from_gram(gram)
+    def of(cls, pair: Callable[..., tuple[Array, Array]], X: ArrayLike, X_new: ArrayLike | None = None) -> WideNetwork:
+        """From inputs and a function that gives both kernels, ``pair(X)`` and ``pair(X_new, X)`` -> (tangent, NNGP).
+
+        For any architecture: ``functools.partial(kdtheory.infinite.gram, network, get=("ntk", "nngp"))``.
+        """
+        theta, sigma = pair(X)
         if X_new is None:
-            return cls(spectrum, sigma)
-        return cls(
-            spectrum,
-            sigma,
-            ntk(X_new, X, **architecture),  # type: ignore[arg-type]
-            nngp(X_new, X, **keywords),  # type: ignore[arg-type]
-            nngp(X_new, **keywords),  # type: ignore[arg-type]
-        )
+            return cls(Spectrum.from_gram(theta), sigma)
+        return cls(Spectrum.from_gram(theta), sigma, *pair(X_new, X), pair(X_new)[1])
+
+    @classmethod
+    def fully_connected(
+        cls,
+        X: ArrayLike,
+        X_new: ArrayLike | None = None,
+        *,
+        depth: int,
+        activation: str | DualActivation = "relu",
+        weight_variance: float = 2.0,
+        bias_variance: float = 0.0,
+        output_layer: bool = True,
+    ) -> WideNetwork:
+        """From inputs, with the arguments of `kdtheory.kernels.ntk`; the initial function has the output layer in any case."""
+        net = functools.partial(Network.of, depth, activation, weight_variance, bias_variance)
+        tangent, prior = net(tangent=True, output_layer=output_layer), net(tangent=False)
+
+        def pair(X: ArrayLike, X_train: ArrayLike | None = None) -> tuple[Array, Array]:
+            return tangent.gram(X, X_train), prior.gram(X, X_train)
+
+        return cls.of(pair, X, X_new)
 
     def trained(self, y: ArrayLike, filter: Filter, *, at: str | None = None) -> Ensemble:
         r"""Law of the outputs of networks trained on y.

@@ -50,7 +50,7 @@ class Network:
         variances = positive(weight_variance, "weight_variance"), positive(bias_variance, "bias_variance", zero=True)
         return cls(chosen(activation), depth, *variances, tangent, output_layer)
 
-    def gram(self, X: ArrayLike, X_train: ArrayLike | None, *, normalised: bool) -> Array:
+    def gram(self, X: ArrayLike, X_train: ArrayLike | None = None, *, normalised: bool = False) -> Array:
         """The kernel between two point sets, or of one with itself."""
         first, second = point_sets(X, X_train)
         q_first = self.variances(first)

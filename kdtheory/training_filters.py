@@ -15,7 +15,48 @@ from kdtheory.checks import Array, finite, positive, schedule, whole
 from kdtheory.elementary_filters import nonnegative
 from kdtheory.spectrum import Filter
 
-__all__ = ["DistilledTraining", "GradientDescent", "TrainingLimit"]
+__all__ = ["DistilledTraining", "GradientDescent", "TrainingLimit", "loss_scale"]
+
+
+#: Each loss as c/2 times the sum of squares: c before the mean, and whether it is a mean over examples, and over outputs.
+LOSSES = {
+    "half sum": (1.0, False, False),
+    "half mean": (1.0, True, False),
+    "sum": (2.0, False, False),
+    "mean": (2.0, True, False),
+    "mean over outputs": (2.0, True, True),
+}
+
+
+def loss_scale(loss: str, n: int, outputs: int = 1) -> float:
+    r"""Factor c that writes a squared loss as :math:`\frac{c}{2}\sum_{i,o} (f_o(x_i) - y_{io})^2`.
+
+    Gradient descent at learning rate :math:`\eta` for k steps then is gradient flow for the time :math:`t = \eta c k`, up to
+    the size of its steps.
+
+    Parameters
+    ----------
+    loss : {"half sum", "half mean", "sum", "mean", "mean over outputs"}
+        The sum of squares halved; that over n (Jacot et al.); the sum; the mean over examples of the squared norm; the mean
+        over examples and outputs (PyTorch's ``MSELoss``).
+    n, outputs : int
+        Examples and outputs.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not one of these, or a count is not a whole number from 1.
+
+    Examples
+    --------
+    >>> [loss_scale(loss, n=100, outputs=10) for loss in ("half sum", "half mean", "mean over outputs")]
+    [1.0, 0.01, 0.002]
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}, got {loss!r}.")
+    c, over_examples, over_outputs = LOSSES[loss]
+    n, outputs = whole(n, "n", least=1), whole(outputs, "outputs", least=1)
+    return c / ((n if over_examples else 1) * (outputs if over_outputs else 1))
 
 
 @dataclass(frozen=True)
@@ -32,7 +73,7 @@ class GradientDescent:
     steps : int
         k, zero or more.
     loss_scale : float
-        :math:`c > 0`; `kdtheory.dynamics.loss_scale` gives it for the usual losses.
+        :math:`c > 0`; the function `loss_scale` gives it for the usual losses.
 
     Raises
     ------
