@@ -25,7 +25,7 @@ from kdtheory.activations import DualActivation
 from kdtheory.checks import Array, column_shape, matrix, outputs, require_symmetric, schedule, whole
 from kdtheory.network_recursion import Network
 from kdtheory.spectrum import Filter, Spectrum, require_spectrum
-from kdtheory.training_filters import DistilledTraining, loss_scale
+from kdtheory.training_filters import DistilledTraining, loss_scale, require_filter
 
 __all__ = ["Ensemble", "WideNetwork", "loss_scale"]
 
@@ -112,13 +112,15 @@ class WideNetwork:
         new = [self.cross, self.nngp_cross, self.nngp_new]
         if any(part is None for part in new) and any(part is not None for part in new):
             raise ValueError("`cross`, `nngp_cross` and `nngp_new` must come together.")
-        m = None if self.cross is None else len(self.cross)
+        m = None if self.cross is None else len(matrix(self.cross, "cross"))
         for name, shape in {"nngp": (n, n), "cross": (m, n), "nngp_cross": (m, n), "nngp_new": (m, m)}.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, matrix(getattr(self, name), name, shape=shape))
         for name in ("nngp", "nngp_new"):
             if getattr(self, name) is not None:
                 require_symmetric(getattr(self, name), name, 1e-8)
+                if (np.diag(getattr(self, name)) < 0).any():
+                    raise ValueError(f"`{name}` must be a covariance, got a negative variance.")
 
     @classmethod
     def of(cls, pair: Callable[..., tuple[Array, Array]], X: ArrayLike, X_new: ArrayLike | None = None) -> WideNetwork:
@@ -212,6 +214,7 @@ class WideNetwork:
         ValueError
             As in `trained`; or if `initialisation` is none of the three.
         """
+        require_filter(filter, "filter")
         weights = schedule(teacher_weights, "teacher_weights", may_be_empty=True).tolist()
         if initialisation not in ("fresh", "same", "centred"):
             raise ValueError(f"`initialisation` must be fresh, same or centred, got {initialisation!r}.")

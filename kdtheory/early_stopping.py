@@ -54,7 +54,8 @@ def closest_ridge(spectrum: Spectrum, filter: Filter, y: ArrayLike | None = None
     Raises
     ------
     ValueError
-        If the filter fits nothing: zero time, a zero Gram matrix, or labels without a part in its range.
+        If the filter fits nothing (zero time, a zero Gram matrix, labels without a part in its range) or everything (infinite
+        time): no ridge does.
 
     References
     ----------
@@ -79,9 +80,13 @@ def closest_ridge(spectrum: Spectrum, filter: Filter, y: ArrayLike | None = None
     def error(log_ridge: float) -> float:
         return float(np.sum(energy * (target - Ridge(float(np.exp(log_ridge))).fit(d)) ** 2)) / size
 
-    # the error may have several minima: a grid finds the basin, a parabola its floor
-    positive = d[d > spectrum.floor]
-    grid = np.linspace(np.log(positive[-1]) - 40.0, np.log(d[0]) + 14.0, 400)
+    # direction i alone would ask for the ridge d_i residual_i / fit_i; outside the range of these the error grows
+    counts = (d > 0) & (energy > 0) & (target > 0)
+    own = d[counts] * filter.residual(d)[counts] / target[counts]
+    if not (own.size and own.max() > np.finfo(float).tiny):
+        raise ValueError("`filter` must leave a part of the labels: where it fits them all, the closest ridge is zero.")
+    least = max(float(own.min()), np.finfo(float).eps * min(float(d[counts].min()), float(own.max())))
+    grid = np.linspace(np.log(least), np.log(own.max()), 400)  # the error may have several minima
     best = int(np.argmin([error(x) for x in grid]))
     inside = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     found = minimize_scalar(error, bounds=inside, method="bounded", options={"xatol": 1e-10})

@@ -177,14 +177,15 @@ def _horner(coefficients: ArrayLike, x: Array) -> Array:
 class GradientFlow:
     r"""Gradient flow on the sum of squares from zero for a time t, :math:`\mathrm{fit}(d) = 1 - e^{-td}`.
 
-    Solves :math:`\dot f = -K(f - y)`, :math:`f_0 = 0`. For mean loss and learning rate :math:`\eta` on n examples,
-    :math:`t = \eta \cdot \text{steps} / n`.
+    Solves :math:`\dot f = -K(f - y)`, :math:`f_0 = 0`. With learning rate :math:`\eta` on half the mean loss
+    over n examples, :math:`t = \eta \cdot \text{steps} / n`; `kdtheory.dynamics.loss_scale` has the others.
 
     Parameters
     ----------
     time : float
         Zero or positive. At infinity the labels are interpolated in every direction whose eigenvalue is more than what
-        rounding leaves of zero (n eps times the largest, as in a pseudo-inverse), and nothing is learned in the others.
+        rounding leaves of zero (r eps times the largest of the r eigenvalues passed together, as in a pseudo-inverse),
+        and nothing is learned in the others.
 
     Raises
     ------

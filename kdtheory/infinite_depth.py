@@ -17,7 +17,7 @@ from kdtheory.checks import Array, positive
 __all__ = ["DepthLimit", "infinite_depth", "singular_exponent"]
 
 CRITICAL = 1e-6  # |chi_1 - 1| that counts as critical: to this the critical variances of the literature are known
-LAYERS = 200_000
+SMALLEST, LARGEST = 1e-60, 1e60  # a variance beyond these vanishes, or grows without bound
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,17 @@ class DepthLimit:
     phase : {"ordered", "critical", "chaotic"}
         :math:`\chi_1` below, at or above one.
     variance : float
-        :math:`q^*`, the fixed point of :math:`\Sigma^{(l)}(x, x)`. In a network whose kernel only scales with its inputs (ReLU
-        without bias) no variance is singled out: 1, the unit being the point's own.
+        :math:`q^*`, the fixed point of :math:`\Sigma^{(l)}(x, x)`. In a scale-free network (piecewise linear activation
+        without bias) no variance is singled out and the weight variance only scales the kernel; everything here is then in
+        units of the points' own :math:`\sqrt{\Sigma^{(L)}(x, x)\,\Sigma^{(L)}(x', x')}`, and `variance` is 1.
     correlation : float
         :math:`c^*`, where that of two different points ends.
     chi, chi_apart : float
         :math:`\chi_1`, and the same expectation at correlation :math:`c^*`.
     diagonal, off_diagonal : float
         Limits of the kernel: of :math:`\Theta^{(L)}` itself (ordered), of :math:`\Theta^{(L)}/(L + 1)` (critical); in the
-        chaotic phase :math:`\Theta^{(L)}/\chi_1^L` on the diagonal, :math:`\Theta^{(L)}` itself off it.
+        chaotic phase :math:`\Theta^{(L)}/\chi_1^L` on the diagonal, for inputs that start at :math:`\Sigma^{(0)}(x, x) = q^*`
+        (others have a factor of their own), and :math:`\Theta^{(L)}` itself off it.
     """
 
     phase: str
@@ -97,12 +99,13 @@ def infinite_depth(
     dual, w = chosen(activation), positive(weight_variance, "weight_variance")
     b = positive(bias_variance, "bias_variance", zero=True)
     a = dual.negative_slope
-    if a == 1.0 or dual.name == "linear":
+    if _is_linear(dual):
         raise ValueError("`activation` must not be linear: a deep linear network keeps its kernel.")
-    scale_free = a is not None and b == 0.0
-    if a is not None and scale_free:
-        w = 2.0 / (1.0 + a * a)  # the variance of every layer is the unit of the next
-    q = 1.0 if scale_free else _fixed_variance(dual, w, b)
+    if a is not None and b == 0.0:
+        w = 1.0 / float(dual.variance(np.ones(1))[0])  # the variance of every layer is the unit of the next
+        q = 1.0
+    else:
+        q = _fixed_variance(dual, w, b)
     chi = float(w * dual.slope_variance(np.array([q]))[0])
     if abs(chi - 1.0) < CRITICAL:
         third = q / 3 if a is None else q / 4
@@ -162,7 +165,7 @@ def singular_exponent(activation: str | DualActivation) -> float:
         raise ValueError(
             "`activation` must have a linear part: without one its deep limit is a vote of the nearest neighbour."
         )
-    if slope_at_one - 1.0 < 1e-12:
+    if _is_linear(dual):
         raise ValueError("`activation` must not be linear: a deep linear network keeps its kernel.")
     return float(-2.0 * np.log(slope_at_zero / size) / np.log(slope_at_one))
 
@@ -173,19 +176,33 @@ def _pair(dual: DualActivation, c: float, q: float) -> tuple[float, float]:
     return float(value[0, 0]), float(slope[0, 0])
 
 
+def _is_linear(dual: DualActivation) -> bool:
+    """Whether the correlation of two outputs is that of the inputs."""
+    size = float(dual.variance(np.ones(1))[0])
+    return all(abs(_pair(dual, c, 1.0)[0] - c * size) <= 1e-12 * size for c in (-0.5, 0.0, 0.5))
+
+
 def _fixed_variance(dual: DualActivation, w: float, b: float) -> float:
-    """Where q -> w E[sigma^2] + b ends, from q = 1."""
-    q = np.ones(1)
-    for _ in range(LAYERS):
-        following = w * dual.variance(q) + b
-        if not following[0] < 1e12:
+    """Where q -> w E[sigma^2] + b ends from q = 1: the next fixed point in the direction of its first step."""
+    if dual.negative_slope is not None:
+        growth = w * float(dual.variance(np.ones(1))[0])
+        if growth >= 1.0:
             raise ValueError("`weight_variance` makes the variance grow with depth without bound: there is no limit.")
-        if abs(following[0] - q[0]) <= 1e-15 * q[0]:
-            break
-        q = following
-    if not q[0] > 1e-3 * min(1.0, w):
-        raise ValueError("`weight_variance` lets the variance vanish with depth: there is no limit.")
-    return float(q[0])
+        return b / (1.0 - growth)
+
+    def excess(q: float) -> float:
+        return float(w * dual.variance(np.array([q]))[0] + b - q)
+
+    here, start = 1.0, excess(1.0)
+    step = 2.0 if start > 0 else 0.5
+    while start and excess(here * step) * start > 0:
+        here *= step
+        if here > LARGEST:
+            raise ValueError("`weight_variance` makes the variance grow with depth without bound: there is no limit.")
+        if here < SMALLEST:
+            raise ValueError("`weight_variance` lets the variance vanish with depth: there is no limit.")
+    low, high = sorted((here, here * step))
+    return float(brentq(excess, low, high, xtol=1e-300, rtol=1e-15)) if start else 1.0
 
 
 def _fixed_correlation(dual: DualActivation, w: float, b: float, q: float) -> float:

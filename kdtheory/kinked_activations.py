@@ -3,12 +3,11 @@ r"""Piecewise linear activations: ReLU and its relatives, whose expectations dep
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kdtheory.checks import Array, finite
 from kdtheory.dual_activation import DualActivation
 
-__all__ = ["LINEAR", "RELU", "kink_of_versine", "leaky_relu"]
+__all__ = ["LINEAR", "RELU", "kink_of_opposite", "kink_of_versine", "leaky_relu"]
 
 #: A correlation this close to one is one: a few rounding errors would become an angle of 1e-8.
 SAME_POINT = 1.0 - 8 * np.finfo(np.float64).eps
@@ -50,7 +49,7 @@ def leaky_relu(negative_slope: float = 0.01) -> DualActivation:
     a = finite(negative_slope, "negative_slope")
     kink = (1.0 - a) ** 2 / (2 * np.pi)
 
-    def pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
+    def pair(k: Array, q: Array, q_other: Array, versine: Array | None = None) -> tuple[Array, Array]:  # noqa: ARG001
         scale = np.sqrt(q)[:, None] * np.sqrt(q_other)
         linear = a * k if a else None
         cosine = np.divide(k, scale, out=k, where=scale > 0)
@@ -77,24 +76,48 @@ def leaky_relu(negative_slope: float = 0.01) -> DualActivation:
         variance=lambda q: q * ((1.0 + a * a) / 2),
         slope_variance=lambda q: np.full_like(q, (1.0 + a * a) / 2),
         negative_slope=a,
+        parity={1.0: -1, -1.0: 1}.get(a, 0),
     )
 
 
-def kink_of_versine(v: Array, opposite: NDArray[np.bool], a: float) -> tuple[Array, Array]:
-    r"""Leaky ReLU of nearly parallel pairs: :math:`1 - \hat c` of the outputs, and :math:`E[\dot\sigma\dot\sigma]`.
+def kink_of_versine(v: Array, a: float) -> tuple[Array, Array]:
+    r"""Leaky ReLU by the versine :math:`v = 1 - c`: :math:`1 - \hat c` of the outputs, and :math:`E[\dot\sigma\dot\sigma]`.
 
-    :math:`v = 1 - c`, or :math:`1 + c` where `opposite`; with :math:`\varphi = 2\arcsin\sqrt{v/2}` the angle from the
-    parallel (antiparallel) position. Everything is formed from v and :math:`\varphi`: an angle of 1e-12 keeps its digits.
+    With :math:`\theta = 2\arcsin\sqrt{v/2}`, :math:`\kappa = (1-a)^2/2\pi` and :math:`\eta = (1 + a^2)/2` they are
+    :math:`v - \frac{\kappa}{\eta}(\sin\theta - \theta\cos\theta)` and :math:`\eta - \kappa\theta`. `v` is overwritten. Formed
+    from v, an angle of 1e-12 keeps its digits, which the arccos of a correlation would not.
     """
-    phi = 2.0 * np.arcsin(np.sqrt(v / 2.0))
-    lens = np.sqrt(v * (2.0 - v)) - phi * (1.0 - v)  # sin(phi) - phi cos(phi)
     kink, half = (1.0 - a) ** 2 / (2 * np.pi), (1.0 + a * a) / 2
-    near = v - kink / half * lens
-    far = ((1.0 + a) ** 2 / 2 - a * v - kink * lens) / half
-    return np.where(opposite, far, near), np.where(opposite, a + kink * phi, half - kink * phi)
+    angle, lens = _angle_and_lens(v)
+    lens *= kink / half
+    v -= lens
+    angle *= -kink
+    angle += half
+    return v, angle
+
+
+def kink_of_opposite(u: Array, a: float) -> tuple[Array, Array]:
+    r"""The same for nearly opposite points, by :math:`u = 1 + c`, the versine of the angle that is left to :math:`\pi`."""
+    kink, half = (1.0 - a) ** 2 / (2 * np.pi), (1.0 + a * a) / 2
+    angle, lens = _angle_and_lens(u)
+    return ((1.0 + a) ** 2 / 2 - a * u - kink * lens) / half, a + kink * angle
+
+
+def _angle_and_lens(v: Array) -> tuple[Array, Array]:
+    """The angle of a versine, and sin(angle) - angle cos(angle)."""
+    angle = np.sqrt(v / 2.0)
+    np.arcsin(angle, out=angle)
+    angle *= 2.0
+    lens = 2.0 - v
+    lens *= v
+    np.sqrt(lens, out=lens)
+    lens -= angle * (1.0 - v)
+    return angle, lens
 
 
 RELU = leaky_relu(0.0)
 
 #: The identity: a deep linear network.
-LINEAR = DualActivation("linear", pair=lambda k, *_: (k, np.ones_like(k)), variance=np.copy, slope_variance=np.ones_like)
+LINEAR = DualActivation(
+    "linear", pair=lambda k, *_: (k, np.ones_like(k)), variance=np.copy, slope_variance=np.ones_like, parity=-1
+)

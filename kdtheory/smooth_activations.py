@@ -15,13 +15,13 @@ from kdtheory.dual_activation import DualActivation, determinant
 __all__ = ["ERF", "GELU", "polynomial", "series", "sine"]
 
 
-def _erf_pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
+def _erf_pair(k: Array, q: Array, q_other: Array, versine: Array | None = None) -> tuple[Array, Array]:
     r"""Arc-sine kernel (Williams, 1998), with :math:`s = (1 + 2q)(1 + 2q')`.
 
     :math:`E[\sigma\sigma] = \frac{2}{\pi}\arcsin\frac{2k}{\sqrt s}` and
     :math:`E[\dot\sigma\dot\sigma] = \frac{4}{\pi}(s - 4k^2)^{-1/2}`.
     """
-    slope = determinant(k, q, q_other)  # s - 4 k^2 = 1 + 2 q + 2 q' + 4 (q q' - k^2): nothing is negative
+    slope = determinant(k, q, q_other, versine)  # s - 4 k^2 = 1 + 2 q + 2 q' + 4 (q q' - k^2): nothing is negative
     slope *= 4.0
     slope += 1.0 + 2.0 * (q[:, None] + q_other)
     np.sqrt(slope, out=slope)
@@ -39,10 +39,11 @@ ERF = DualActivation(
     pair=_erf_pair,
     variance=lambda q: np.arcsin(2 * q / (1 + 2 * q)) * (2 / np.pi),
     slope_variance=lambda q: 4 / np.pi / np.sqrt(1 + 4 * q),
+    parity=-1,
 )
 
 
-def _gelu_pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
+def _gelu_pair(k: Array, q: Array, q_other: Array, versine: Array | None = None) -> tuple[Array, Array]:
     r"""With :math:`D = qq' - k^2`, :math:`s = 1 + q + q'`, :math:`p = qq' + s`, :math:`\Delta = D + s` and
     :math:`G = \frac14 + \frac{1}{2\pi}\arcsin\frac{k}{\sqrt p}`, integrating by parts twice,
 
@@ -55,28 +56,30 @@ def _gelu_pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
     product = q[:, None] * q_other
     s = 1.0 + q[:, None] + q_other
     p = product + s
-    D = determinant(k, q, q_other)
-    root = 2 * np.pi * p * np.sqrt(D + s)
+    D = determinant(k, q, q_other, versine)
+    root = 2 * np.pi * np.sqrt(D + s)
     G = 0.25 + np.arcsin(np.clip(k / np.sqrt(p), -1.0, 1.0)) / (2 * np.pi)
-    slope = G + k / (D + s) * (D * (1.0 + s) + s * (2.0 + s) + product) / root
+    slope = G + k / (D + s) * ((D * (1.0 + s) + s * (2.0 + s) + product) / p / root)
     k *= G
-    k += (product * (1.0 + s) + D * (product - 1.0)) / root
+    k += (product * (1.0 + s) + D * (product - 1.0)) / p / root
     return k, slope
 
 
-def _on_diagonal(index: int) -> Callable[[Array], Array]:
-    """The GELU expectation at u = v, entry by entry."""
-
-    def variance(q: Array) -> Array:
-        flat = np.atleast_1d(q).ravel()
-        values = [_gelu_pair(np.array([[v]]), np.array([v]), np.array([v]))[index][0, 0] for v in flat]
-        return np.reshape(values, np.shape(q))
-
-    return variance
+def _gelu_variances(q: Array) -> tuple[Array, Array]:
+    """The same at u = v, where D = 0."""
+    s, p = 1.0 + 2.0 * q, (1.0 + q) ** 2
+    root = 2 * np.pi * p * np.sqrt(s)
+    G = 0.25 + np.arcsin(q / (1.0 + q)) / (2 * np.pi)
+    return q * G + q * q * (1.0 + s) / root, G + q * (s * (2.0 + s) + q * q) / (root * s)
 
 
 #: Gaussian error linear unit, :math:`u\,\Phi(u)` with the exact normal distribution function.
-GELU = DualActivation("gelu", pair=_gelu_pair, variance=_on_diagonal(0), slope_variance=_on_diagonal(1))
+GELU = DualActivation(
+    "gelu",
+    pair=_gelu_pair,
+    variance=lambda q: _gelu_variances(q)[0],
+    slope_variance=lambda q: _gelu_variances(q)[1],
+)
 
 
 def sine(frequency: float = 1.0, phase: float = 0.0) -> DualActivation:
@@ -113,18 +116,25 @@ def sine(frequency: float = 1.0, phase: float = 0.0) -> DualActivation:
     """
     square, turn = positive(frequency, "frequency") ** 2, float(np.cos(2 * finite(phase, "phase")))
 
-    def pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
+    def pair(k: Array, q: Array, q_other: Array, versine: Array | None = None) -> tuple[Array, Array]:
         mean = (q[:, None] + q_other) / 2
-        near, far = (0.5 * np.exp(-square * np.maximum(mean - sign * k, 0.0)) for sign in (1, -1))
+        gap = mean - k
+        if versine is not None:
+            root, other = np.sqrt(q)[:, None], np.sqrt(q_other)
+            gap = (root - other) ** 2 / 2 + root * other * versine
+        near, far = (0.5 * np.exp(-square * np.maximum(half, 0.0)) for half in (gap, mean + k))
         odd = -np.sign(k) * np.maximum(near, far) * np.expm1(-2 * square * np.abs(k))  # near - far, to the last digit of k
-        return (1.0 - turn) * near + turn * odd, square * (near + turn * far)
+        return (1.0 - turn) * near + turn * odd, square * ((1.0 + turn) * near - turn * odd)
 
-    name = f"sin({frequency:g} u + {phase:g})"
+    def variance(q: Array) -> Array:
+        return np.asarray(0.5 * (1.0 - turn) - 0.5 * turn * np.expm1(-2 * square * q))
+
     return DualActivation(
-        name=name,
+        name=f"sin({frequency:g} u + {phase:g})",
         pair=pair,
-        variance=lambda q: 0.5 - 0.5 * turn * np.exp(-2 * square * q),
-        slope_variance=lambda q: square * (0.5 + 0.5 * turn * np.exp(-2 * square * q)),
+        variance=variance,
+        slope_variance=lambda q: square * (0.5 * (1.0 + turn) + 0.5 * turn * np.expm1(-2 * square * q)),
+        parity={1.0: -1, -1.0: 1}.get(turn, 0),
     )
 
 
@@ -164,7 +174,7 @@ def polynomial(coefficients: Sequence[float]) -> DualActivation:
         raise ValueError("`coefficients` must not all be zero.")
     terms, slope_terms = _hermite_terms(a), _hermite_terms(np.asarray(polyder(a), dtype=float))
 
-    def pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
+    def pair(k: Array, q: Array, q_other: Array, versine: Array | None = None) -> tuple[Array, Array]:  # noqa: ARG001
         return _power_series(k, terms(q), terms(q_other)), _power_series(k, slope_terms(q), slope_terms(q_other))
 
     def at_same_point(b: Callable[[Array], list[Array]]) -> Callable[[Array], Array]:
@@ -175,6 +185,7 @@ def polynomial(coefficients: Sequence[float]) -> DualActivation:
         pair=pair,
         variance=at_same_point(terms),
         slope_variance=at_same_point(slope_terms),
+        parity=-1 if not a[::2].any() else int(not a[1::2].any()),
     )
 
 
@@ -211,8 +222,9 @@ def series(
     r"""Any smooth activation, by its Hermite series: :math:`E[\sigma\sigma] = \sum_j c_j(q)\,c_j(q')\,(k/\sqrt{qq'})^j`.
 
     :math:`c_j(q) = E[\sigma(\sqrt q z)\,\mathrm{He}_j(z)]/\sqrt{j!}` for standard normal z, by Gauss-Hermite quadrature.
-    Accurate to rounding for entire functions; for tanh to 1e-12 at variances up to 1; slowly for kinks
-    (use `leaky_relu`). The truncated rest is put on the diagonal's side: the variance is a quadrature, not the series.
+    Accurate to rounding for functions that are smooth on the scale of the activations, such as tanh at variances up to 1; the
+    series converges slowly at larger variances, at correlation one, and for kinks (use `leaky_relu`). Equal points do
+    not go through it: their variance is a quadrature of its own.
 
     Parameters
     ----------
@@ -254,7 +266,7 @@ def series(
             total += np.outer(left[:, j], right[:, j])
         return total
 
-    def pair(k: Array, q: Array, q_other: Array) -> tuple[Array, Array]:
+    def pair(k: Array, q: Array, q_other: Array, versine: Array | None = None) -> tuple[Array, Array]:  # noqa: ARG001
         scale = np.sqrt(q)[:, None] * np.sqrt(q_other)
         correlation = np.clip(np.divide(k, scale, out=np.zeros_like(k), where=scale > 0), -1.0, 1.0)
         return expectation(function, correlation, q, q_other), expectation(derivative, correlation, q, q_other)

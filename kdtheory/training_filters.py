@@ -52,7 +52,7 @@ def loss_scale(loss: str, n: int, outputs: int = 1) -> float:
     >>> [loss_scale(loss, n=100, outputs=10) for loss in ("half sum", "half mean", "mean over outputs")]
     [1.0, 0.01, 0.002]
     """
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}, got {loss!r}.")
     c, over_examples, over_outputs = LOSSES[loss]
     n, outputs = whole(n, "n", least=1), whole(outputs, "outputs", least=1)
@@ -101,7 +101,7 @@ class GradientDescent:
         """Eigenvalues d and the share x = eta c d of a direction that one step learns."""
         d = nonnegative(eigenvalues)
         x = self.learning_rate * self.loss_scale * d
-        if self.steps and x.max() > 2.0:
+        if self.steps and x.max() > 2.0 * (1.0 + 4 * np.finfo(float).eps):
             limit = 2.0 / (self.loss_scale * float(d.max()))
             raise ValueError(
                 f"`learning_rate` must be at most 2 / (loss_scale * largest eigenvalue) = {limit:.6g} "
@@ -169,7 +169,7 @@ class DistilledTraining:
     teacher_weights: ArrayLike
 
     def __post_init__(self) -> None:
-        _require_filter(self.student)
+        require_filter(self.student, "student")
         weights = schedule(self.teacher_weights, "teacher_weights", may_be_empty=True)
         object.__setattr__(self, "teacher_weights", tuple(weights.tolist()))
 
@@ -221,7 +221,8 @@ class TrainingLimit:
     Raises
     ------
     ValueError
-        If `student` is no filter or the weight is outside [-1, 1), where rounds converge for no or for some spectra only.
+        If `student` is no filter or the weight is outside [-1, 1), where rounds converge for no or for some spectra only;
+        when evaluated, if the student overshoots (:math:`|wa| > 1`) and rounds diverge.
 
     Examples
     --------
@@ -234,15 +235,20 @@ class TrainingLimit:
     teacher_weight: float
 
     def __post_init__(self) -> None:
-        _require_filter(self.student)
+        require_filter(self.student, "student")
         object.__setattr__(self, "teacher_weight", finite(self.teacher_weight, "teacher_weight"))
         if not -1.0 <= self.teacher_weight < 1.0:
             raise ValueError(f"`teacher_weight` must lie in [-1, 1) for rounds that converge, got {self.teacher_weight}.")
 
     def _over(self, eigenvalues: ArrayLike, part: Array) -> Array:
         """A part over 1 - w a, which is (1 - a) + (1 - w) a."""
-        left = 1.0 - self.teacher_weight
-        return np.asarray(part / (self.student.residual(eigenvalues) + left * self.student.fit(eigenvalues)))
+        left, a = 1.0 - self.teacher_weight, self.student.fit(eigenvalues)
+        if np.abs(self.teacher_weight * a).max() > 1.0 + 1e-12:
+            raise ValueError(
+                f"`teacher_weight` must be below 1 / {np.abs(a).max():.6g} in size for rounds that converge with this "
+                f"student, got {self.teacher_weight}."
+            )
+        return np.asarray(part / (self.student.residual(eigenvalues) + left * a))
 
     def fit(self, eigenvalues: ArrayLike, /) -> Array:
         r""":math:`a(1 - w)/(1 - wa)`."""
@@ -257,6 +263,7 @@ class TrainingLimit:
         return self._over(eigenvalues, self.student.residual(eigenvalues))
 
 
-def _require_filter(value: object) -> None:
-    if not all(callable(getattr(value, name, None)) for name in ("fit", "dual", "residual")):
-        raise ValueError(f"`student` must be a filter such as GradientFlow(time), got {type(value).__name__}.")
+def require_filter(value: object, name: str) -> None:
+    """Refuse a number where a filter is wanted."""
+    if not all(callable(getattr(value, part, None)) for part in ("fit", "dual", "residual")):
+        raise ValueError(f"`{name}` must be a filter such as GradientFlow(time), got {type(value).__name__}.")

@@ -68,24 +68,24 @@ def chain(filter, weights, starts):
 @pytest.mark.parametrize("initialisation", ["fresh", "same", "centred"])
 def test_the_law_of_a_chain_is_that_of_its_linear_maps(name, initialisation):
     """The chain is affine in its initial functions: carried out on unit vectors, it gives mean and covariance exactly."""
-    filter, weights = TRAININGS[name], [0.7, -0.4]
-    runs = {"fresh": 3, "same": 1, "centred": 1}[initialisation]
-    zero = [np.zeros((19, 2))] * 3
+    filter, weights = TRAININGS[name], [0.7, -0.4, 1.3]
+    runs = {"fresh": 4, "same": 1, "centred": 1}[initialisation]
+    zero = [np.zeros((19, 2))] * 4
     mean = chain(filter, weights, zero)
-    covariance = [np.zeros((19, 19)) for _ in range(3)]
+    covariance = [np.zeros((19, 19)) for _ in range(4)]
     for run in range(runs):
-        maps = [np.zeros((19, 19)) for _ in range(3)]
+        maps = [np.zeros((19, 19)) for _ in range(4)]
         for point in range(19):
             unit = np.zeros((19, 2))
             unit[point, 0] = 1.0
-            where = {"fresh": [run], "same": [0, 1, 2], "centred": []}[initialisation]
-            for t, (f, f_new) in enumerate(chain(filter, weights, [unit if t in where else zero[0] for t in range(3)])):
+            where = {"fresh": [run], "same": [0, 1, 2, 3], "centred": []}[initialisation]
+            for t, (f, f_new) in enumerate(chain(filter, weights, [unit if t in where else zero[0] for t in range(4)])):
                 maps[t][:, point] = np.concatenate([f[:, 0] - mean[t][0][:, 0], f_new[:, 0] - mean[t][1][:, 0]])
         covariance = [total + step @ PRIOR @ step.T for total, step in zip(covariance, maps, strict=True)]
     tolerance = 2e-6 if name == "infinite" else 1e-8
     for at, rows, part in (("train", slice(0, 14), 0), ("new", slice(14, 19), 1)):
         laws = NET.distilled(Y, filter, weights, initialisation=initialisation, at=at)
-        assert len(laws) == 3
+        assert len(laws) == 4
         for t, law in enumerate(laws):
             np.testing.assert_allclose(law.mean, mean[t][part], rtol=tolerance, atol=tolerance)
             np.testing.assert_allclose(law.covariance, covariance[t][rows, rows], rtol=tolerance, atol=tolerance)
@@ -110,7 +110,10 @@ def test_simulated_networks_have_this_law():
     assert (np.abs(measured - law.covariance) < 5 * np.sqrt(2 / 4000) * np.outer(root, root)).all()
     again = law.sample(4000, seed=2)
     assert (np.abs(np.cov(again.T) - law.covariance) < 5 * np.sqrt(2 / 4000) * np.outer(root, root)).all()
-    assert NET.trained(Y, TRAININGS["steps"]).sample(3).shape == (3, 5, 2)
+    both = NET.trained(Y, TRAININGS["steps"]).sample(4000)
+    assert both.shape == (4000, 5, 2)
+    between = np.corrcoef(both[:, 0, 0], both[:, 0, 1])[0, 1]
+    assert abs(between) < 5 / np.sqrt(4000)  # outputs are independent
 
 
 def test_fresh_students_hand_their_teachers_noise_down_and_the_same_start_does_not():
@@ -194,6 +197,11 @@ def test_infinite_time_is_the_pseudo_inverse():
     s = kd.Spectrum.from_gram(singular)
     y = RNG.normal(size=6)
     np.testing.assert_allclose(s.coefficients(kd.GradientFlow(np.inf), y), np.linalg.pinv(singular) @ y, atol=1e-10)
+    # what rounding leaves of a zero eigenvalue is not learned, however long; what is above it is
+    leftover = kd.GradientFlow(np.inf)
+    np.testing.assert_array_equal(leftover.fit([1.0, 1e-12, 3e-16, 0.0]), [1.0, 1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(leftover.dual([1.0, 1e-12, 3e-16, 0.0]), [1.0, 1e12, 0.0, 0.0])
+    np.testing.assert_array_equal(leftover.residual([1.0, 1e-12, 3e-16, 0.0]), [0.0, 0.0, 1.0, 1.0])
     long = kd.GradientFlow(1e6)
     np.testing.assert_allclose(s.fit(kd.GradientFlow(np.inf), y), s.fit(long, y), atol=1e-8)
     np.testing.assert_allclose(s.residual(kd.GradientFlow(np.inf), y), s.residual(long, y), atol=1e-8)
@@ -214,6 +222,20 @@ def test_the_closest_ridge_is_found_and_near_one_over_the_time():
     exact = closest_ridge(s, kd.Ridge(0.37), Y)
     assert abs(exact.ridge / 0.37 - 1) < 1e-4
     assert exact.largest_gap < 1e-5
+
+
+@pytest.mark.parametrize("time", [1e-12, 1e-6, 1.0, 1e3])
+def test_the_closest_ridge_at_any_time(time):
+    s = kd.Spectrum.from_gram(np.diag([4.0, 2.0, 1.0, 0.5, 0.1]))
+    match = closest_ridge(s, kd.GradientFlow(time))
+    if time * 4 < 1e-3:  # both are linear in d there
+        assert abs(match.ridge * time - 1) < 1e-2
+    target = kd.GradientFlow(time).fit(s.eigenvalues)
+    ridges = np.logspace(-60, 20, 4001)
+    best = min(np.sum((target - kd.Ridge(r).fit(s.eigenvalues)) ** 2) for r in ridges)
+    assert match.error**2 * np.sum(target**2) <= best * (1 + 1e-9) + 1e-30
+    for ridge in (1e-6, 1e8):
+        assert abs(closest_ridge(s, kd.Ridge(ridge)).ridge / ridge - 1) < 1e-3
 
 
 def test_at_one_over_the_time_the_gap_is_universal():
@@ -238,6 +260,14 @@ def test_at_one_over_the_time_the_gap_is_universal():
         (lambda: kd.GradientFlow(-np.inf), "`time` must be"),
         (lambda: DistilledTraining(0.3, [1.0]), "`student` must be a filter such as GradientFlow"),
         (lambda: TrainingLimit(kd.Ridge(1.0), 1.0), r"`teacher_weight` must lie in \[-1, 1\)"),
+        (lambda: TrainingLimit(kd.Ridge(1.0), -1.1), r"`teacher_weight` must lie in \[-1, 1\)"),
+        (lambda: TrainingLimit(GradientDescent(1.9, 1), 0.9).fit([1.0]), "`teacher_weight` must be below 1 / 1.9 in size"),
+        (lambda: GradientDescent(2.01, 3).fit([1.0]), "`learning_rate` must be at most"),
+        (lambda: NET.trained(Y, 0.3), "`filter` must be a filter such as GradientFlow"),
+        (lambda: WideNetwork(NET.spectrum, PRIOR[:14, :14], 5.0, CROSS, CROSS), "`cross` must be two-dimensional"),
+        (lambda: WideNetwork(NET.spectrum, -np.eye(14)), "`nngp` must be a covariance, got a negative variance"),
+        (lambda: loss_scale(["mean"], 3), "`loss` must be one of"),
+        (lambda: closest_ridge(NET.spectrum, kd.GradientFlow(np.inf)), "the closest ridge is zero"),
         (
             lambda: NET.distilled(Y, kd.Ridge(1.0), [1.0], initialisation="warm"),
             "`initialisation` must be fresh, same or centred",

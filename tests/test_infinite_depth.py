@@ -41,9 +41,9 @@ def test_chaotic_networks_see_points_alone(activation, w, b):
     np.testing.assert_allclose(sigma[APART], limit.correlation * limit.variance, atol=1e-8)
     assert (limit.gram(2) == np.eye(2)).all()
     # starting at the fixed variance, the growth is the geometric sum
-    if b == 0.0:
-        start = SPHERE[:1] * np.sqrt(limit.variance / w)
-        grown = kernels.ntk(start, depth=30, activation=activation, weight_variance=w)[0, 0]
+    if limit.variance > b:
+        start = SPHERE[:1] * np.sqrt((limit.variance - b) / w)
+        grown = kernels.ntk(start, depth=30, activation=activation, weight_variance=w, bias_variance=b)[0, 0]
         assert abs(grown / limit.chi**30 / limit.diagonal - 1) < 2 * limit.chi**-31
 
 
@@ -71,6 +71,37 @@ def test_relu_without_bias_has_the_same_limit_at_any_weight_variance():
         deep = kernels.ntk(SPHERE[:2], depth=300, weight_variance=w, normalised=True)[0, 1]
         assert abs(deep - kernels.ntk(SPHERE[:2], depth=300, normalised=True)[0, 1]) < 1e-12
         assert infinite_depth("relu", weight_variance=w).off_diagonal == 0.25
+
+
+@pytest.mark.parametrize(
+    ("activation", "w", "b"),
+    [
+        ("relu", 1.0, 1e-4),
+        ("relu", 1.9999, 0.1),
+        ("erf", 0.5, 1e-4),
+        ("erf", 0.786, 0.0),
+        ("gelu", 1.5, 2.0),
+        ("cosine", 2.0, 0.0),
+    ],
+)
+def test_small_and_slow_variances_are_found(activation, w, b):
+    q = infinite_depth(activation, weight_variance=w, bias_variance=b).variance
+    dual = activations.chosen(activation)
+    v = np.array([q])
+    assert abs(w * dual.variance(v)[0] + b - q) < 1e-13 * max(q, 1.0)
+    settled = np.ones(1)
+    for _ in range(100_000):
+        settled = w * dual.variance(settled) + b
+    assert abs(settled[0] / q - 1) < 1e-2
+
+
+def test_scaled_activations_have_the_limits_of_their_own_kind():
+    for scaled in (activations.RELU.scaled(), activations.RELU.scaled(inputs=3.0, outputs=-0.5)):
+        assert infinite_depth(scaled, weight_variance=2.0).off_diagonal == 0.25
+        assert infinite_depth(scaled, weight_variance=2.0).chi == pytest.approx(1.0)
+    for linear in (activations.LINEAR.scaled(), activations.polynomial([0.0, 2.0])):
+        with pytest.raises(ValueError, match="`activation` must not be linear"):
+            infinite_depth(linear, weight_variance=1.0)
 
 
 @pytest.mark.parametrize("activation", ["sine", "erf"])
@@ -108,6 +139,8 @@ def test_the_exponent_of_the_singular_kernel(activation):
     [
         (lambda: infinite_depth("linear"), "`activation` must not be linear"),
         (lambda: infinite_depth("relu", weight_variance=2.5, bias_variance=0.1), "grow with depth without bound"),
+        (lambda: infinite_depth("relu", weight_variance=2.0, bias_variance=0.1), "grow with depth without bound"),
+        (lambda: infinite_depth("gelu", weight_variance=2.5, bias_variance=0.1), "grow with depth without bound"),
         (lambda: infinite_depth("erf", weight_variance=0.5), "vanish with depth"),
         (lambda: singular_exponent("relu"), "majority vote"),
         (lambda: singular_exponent(activations.polynomial([-1.0, 0.0, 1.0])), "nearest neighbour"),
