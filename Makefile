@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 # the environment variables hold for the build backend too, which -c alone does not
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
 	$(RUN) -m pip install --quiet --disable-pip-version-check
-SOURCES := $(shell find kdtheory paper_figs -name '*.py' -o -name '*.csv')
+SOURCES := $(shell find kdtheory empirical paper_figs -name '*.py' -o -name '*.csv')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -72,4 +72,5 @@ $(VENV)/.figures: pyproject.toml constraints.txt | $(RUN)
 $(VENV)/.dev: pyproject.toml constraints.txt | $(RUN)
 	@echo "Installing what the tests need into $(VENV) ..."
 	$(INSTALL) -e ".[dev]"
+	$(INSTALL) --no-deps neural-tangents  # it declares TensorFlow, which nothing here needs
 	@touch $@

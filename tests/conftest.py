@@ -6,6 +6,7 @@ import os
 
 for library in ("OPENBLAS", "OMP", "MKL"):  # many small matrices: a second thread only waits, and waits busily
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's threads otherwise spin on a busy machine
 
 import numpy as np
 import pytest

@@ -19,6 +19,9 @@ ORDER = [
     ["infinite_depth", "network_recursion"],
     ["wide_networks"],
     ["kernels"],
+    ["_neural_tangents", "blocks"],
+    ["architectures"],
+    ["infinite"],
     ["spectrum"],
     ["constrained"],
     ["recursion"],
@@ -41,7 +44,14 @@ ORDER = [
 RANK = {name: level for level, names in enumerate(ORDER) for name in names}
 MODULES = sorted((ROOT / "kdtheory").rglob("*.py"))
 ALLOWED = {"numpy", "scipy"}
-HEAVY = {"machine": {"sklearn"}, "problem": {"sklearn"}, "testing": {"hypothesis"}}
+HEAVY = {
+    "machine": {"sklearn"},
+    "problem": {"sklearn"},
+    "testing": {"hypothesis"},
+    "_neural_tangents": {"jax", "neural_tangents"},
+    "blocks": {"tqdm"},
+    "infinite": {"jax"},
+}
 
 
 def name_of(path):
@@ -81,7 +91,15 @@ def test_the_core_loads_numpy_and_scipy_only():
     assert {"numpy", "scipy"} <= loaded
 
 
-@pytest.mark.parametrize("room", ["kdtheory", "paper_figs", "benchmarks", "tests"])
+@pytest.mark.parametrize("path", sorted((ROOT / "empirical").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_bridge_stands_on_the_theory_alone(path):
+    allowed = ALLOWED | {"torch", "sklearn", "tqdm", "kdtheory", "empirical"}
+    for name in imports(path):
+        top = name.partition(".")[0]
+        assert top in sys.stdlib_module_names or top in allowed, f"{path.name} imports {top}"
+
+
+@pytest.mark.parametrize("room", ["kdtheory", "empirical", "paper_figs", "benchmarks", "tests"])
 def test_files_stay_small(room):
     for path in (ROOT / room).rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 300, path.name

@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_code_blocks_run_in_order(capsys):
+def test_code_blocks_run_in_order(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    monkeypatch.chdir(tmp_path)
     names = {}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
@@ -35,7 +38,9 @@ def test_published_numbers_are_those_of_the_figure():
     assert [float(weight) for weight, _ in rows] == list(dict.fromkeys(table["teacher_weight"].tolist()))
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:kdtheory|tests|paper_figs)/[\w/]*(?:\.\w+)?)`", README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:kdtheory|empirical|tests|paper_figs)/[\w/]*(?:\.\w+)?)`", README)))
+)
 def test_named_files_exist(path):
     assert (ROOT / path).exists()
 

@@ -152,6 +152,7 @@ THEOREMS = (
         tolerance=_tolerance,
         assumptions=(SOMETHING_TO_LEARN,),
         simulated=True,
+        figure="width_convergence",
     ),
     Theorem(
         name="the tangent kernel is positive definite on the sphere",
