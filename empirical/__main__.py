@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,9 +48,8 @@ def _run(options: argparse.Namespace) -> int:
     runner.require_device(options.device, options.threads)
     module = runner.experiment(options.name)
     settings = runner.changed(module.Settings(), options.set)
-    started = time.perf_counter()
-    rows = runner.run(module, settings, runs=options.runs, device=options.device)
-    path = runner.record(options.name, settings, rows, options.out, device=options.device, started=started)
+    rows, seconds = runner.run(module, settings, runs=options.runs, device=options.device)
+    path = runner.record(options.name, settings, rows, options.out, device=options.device, seconds=seconds)
     print(f"{len(rows)} rows in {path}")
     return 0
 

@@ -78,8 +78,10 @@ def require_device(device: str, threads: int) -> None:
         raise ValueError(f"`--device` must be one that PyTorch finds here, got {device!r}.") from error
 
 
-def run(module: ModuleType, settings: Any, *, runs: Path, device: str = "cpu", progress: bool = True) -> list[Row]:
-    """All rows of an experiment; units that were finished before are read, the others measured and kept.
+def run(
+    module: ModuleType, settings: Any, *, runs: Path, device: str = "cpu", progress: bool = True
+) -> tuple[list[Row], float]:
+    """All rows of an experiment, and the seconds they took; units finished before are read, the others measured and kept.
 
     Parameters
     ----------
@@ -96,16 +98,20 @@ def run(module: ModuleType, settings: Any, *, runs: Path, device: str = "cpu", p
     store = Store(runs / module.__name__.rpartition(".")[2])
     fixed = {name: value for name, value in dataclasses.asdict(settings).items() if name not in module.GRID}
     rows: list[Row] = []
+    seconds = 0.0
     for unit in progress_bar(module.units(settings), progress, module.__name__.rpartition(".")[2]):
         known = store.get({**fixed, **unit})
         if known is None:
-            known = [{**unit, **row} for row in module.measure(settings, unit, torch.device(device))]
-            store.put({**fixed, **unit}, known)
-        rows += known
-    return rows
+            started = time.perf_counter()
+            measured = [{**unit, **row} for row in module.measure(settings, unit, torch.device(device))]
+            known = measured, time.perf_counter() - started
+            store.put({**fixed, **unit}, *known)
+        rows += known[0]
+        seconds += known[1]
+    return rows, seconds
 
 
-def record(name: str, settings: Any, rows: Sequence[Mapping[str, Any]], folder: Path, *, device: str, started: float) -> Path:
+def record(name: str, settings: Any, rows: Sequence[Mapping[str, Any]], folder: Path, *, device: str, seconds: float) -> Path:
     """NAME.csv with the rows (six digits) and NAME.json with the settings and versions; the table's path."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
@@ -115,7 +121,7 @@ def record(name: str, settings: Any, rows: Sequence[Mapping[str, Any]], folder: 
     how = {
         "settings": dataclasses.asdict(settings),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
-        "seconds": round(time.perf_counter() - started),
+        "seconds": round(seconds),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in ("kdtheory", "torch", "numpy")},
     }
     folder.mkdir(parents=True, exist_ok=True)

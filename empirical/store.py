@@ -31,25 +31,25 @@ class Store:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(Path(folder) / "width")
-    ...     store.put({"width": 64, "seed": 0}, [{"error": 0.5}])
+    ...     store.put({"width": 64, "seed": 0}, [{"error": 0.5}], seconds=1.5)
     ...     store.get({"seed": 0, "width": 64}), store.get({"width": 64, "seed": 1})
-    ([{'error': 0.5}], None)
+    (([{'error': 0.5}], 1.5), None)
     """
 
     folder: Path
 
-    def get(self, unit: Mapping[str, Any]) -> list[Row] | None:
-        """The rows of a unit; None if it is not finished, or its file is damaged or of another unit."""
+    def get(self, unit: Mapping[str, Any]) -> tuple[list[Row], float] | None:
+        """Rows of a unit and the seconds they took; None if it is not finished, or its file is damaged or of another unit."""
         try:
             content = json.loads(self._path(unit).read_text(encoding="utf-8"))
-            rows: list[Row] = content["rows"]
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+            rows, seconds = content["rows"], float(content["seconds"])
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
             return None
-        return rows if content.get("unit") == json.loads(_text(unit)) else None
+        return (rows, seconds) if content.get("unit") == json.loads(_text(unit)) else None
 
-    def put(self, unit: Mapping[str, Any], rows: list[Row]) -> None:
+    def put(self, unit: Mapping[str, Any], rows: list[Row], seconds: float) -> None:
         """Keep the rows of a finished unit."""
-        text = json.dumps({"unit": json.loads(_text(unit)), "rows": rows})
+        text = json.dumps({"unit": json.loads(_text(unit)), "seconds": seconds, "rows": rows})
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self._path(unit), text)
 

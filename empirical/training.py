@@ -182,8 +182,9 @@ def train(
     if t.shape not in (shape, shape[-2:]):
         raise ValueError(f"`targets` must have the shape of the outputs, {tuple(shape)}, got {tuple(t.shape)}.")
     theta = list(trained(model).values())
-    theta_0 = [parameter.detach().clone() for parameter in theta]
-    velocity = [torch.zeros_like(parameter) for parameter in theta]
+    # a penalty alone looks back, momentum alone remembers: wide networks have no room for copies that nobody reads
+    theta_0 = [parameter.detach().clone() for parameter in theta] if lam else theta
+    velocity = [torch.zeros_like(parameter) for parameter in theta] if momentum else theta
     losses: list[Tensor] = []
     kept: list[tuple[Array, Array]] = []
     for k in progress_bar(range(steps + 1), progress, "training"):

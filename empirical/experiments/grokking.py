@@ -67,7 +67,8 @@ class Settings:
         40,000).
     stride, longest_stride : floats
         A step here is of stride times alpha of the notebook's, at least one and at most the longest, because the kernel of a
-        network of small scale grows as 1/alpha in training. Chosen here, to save time.
+        network of small scale grows as 1/alpha in training. Chosen here, to save time; losses at scale 1 change by less than a
+        tenth.
     records : int
         Number of times to record, about equally spaced in log t.
 

@@ -49,7 +49,7 @@ class Squares:
 
 
 def go(module, settings, folder):
-    return runner.run(module, settings, runs=folder, progress=False)
+    return runner.run(module, settings, runs=folder, progress=False)[0]
 
 
 def test_finished_units_are_not_measured_again(tmp_path):
@@ -62,6 +62,17 @@ def test_finished_units_are_not_measured_again(tmp_path):
     assert module.measured == [1, 2, 3, 4]
     go(module, Settings(scale=3.0), tmp_path)  # another experiment
     assert module.measured == [1, 2, 3, 4, 1, 2, 3]
+
+
+def test_the_seconds_of_finished_units_are_kept(tmp_path):
+    class Slow(Squares):
+        def measure(self, settings, unit, device):
+            time.sleep(0.02)
+            return super().measure(settings, unit, device)
+
+    first = runner.run(Slow(), Settings(), runs=tmp_path, progress=False)[1]
+    assert first >= 0.06
+    assert runner.run(Slow(), Settings(), runs=tmp_path, progress=False)[1] == first
 
 
 def test_damaged_files_are_measured_again(tmp_path):
@@ -77,7 +88,7 @@ def test_damaged_files_are_measured_again(tmp_path):
 
 def test_a_file_of_another_unit_is_not_taken(tmp_path):
     store = Store(tmp_path)
-    store.put({"width": 1}, [{"x": 1}])
+    store.put({"width": 1}, [{"x": 1}], 0.0)
     file = next(tmp_path.glob("*.json"))
     file.rename(tmp_path / store._path({"width": 2}).name)
     assert store.get({"width": 2}) is None
@@ -118,10 +129,11 @@ def test_a_draft_that_failed_leaves_the_old_file(tmp_path):
 
 def test_the_table_and_its_settings_are_written(tmp_path):
     rows = [{"a": 1, "b": 0.123456789}, {"a": 2, "c": "x"}]
-    path = runner.record("squares", Settings(), rows, tmp_path, device="cpu", started=time.perf_counter())
+    path = runner.record("squares", Settings(), rows, tmp_path, device="cpu", seconds=12.3)
     with path.open(newline="") as lines:
         assert list(csv.DictReader(lines)) == [{"a": "1", "b": "0.123457", "c": ""}, {"a": "2", "b": "", "c": "x"}]
     how = json.loads((tmp_path / "squares.json").read_text())
+    assert how["seconds"] == 12
     assert how["settings"] == {"widths": [1, 2, 3], "scale": 2.0, "name": "plain"}
     assert set(how["versions"]) == {"python", "kdtheory", "torch", "numpy"}
 
