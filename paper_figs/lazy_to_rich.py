@@ -4,10 +4,11 @@ The network is f(x) = (scale/500) sum of phi(w·x/10), phi(h) = h + 0.25 h²/2, 
 in 100 dimensions, 550 training and 1,000 test points; only the w are trained, by gradient descent on the loss over scale².
 Time t counts steps of size 250. Varied: the scale. Nothing is tuned.
 Points: measured (`empirical.experiments.grokking`, which trains the second moment of the weights: the same steps exactly),
-geometric mean over 3 draws of data and network, with its 95 % t-interval where scales are compared. Losses are over the mean square of the targets, so that predicting zero costs 1. Black lines:
-`kdtheory.GradientDescent` with the network's own tangent kernel at the start, at the same t, mean of the same draws; for a
-network whose output starts at zero it is the same for every scale. Grey: the same for an infinitely wide network, by
-`kdtheory.activations.polynomial`; squares: networks of infinite width, one draw.
+geometric mean over 3 draws of data and network, with its 95 % t-interval where scales are compared. Losses are over the mean
+square of the targets, so that predicting zero costs 1. Black lines: `kdtheory.GradientDescent` with the network's own tangent
+kernel at the start, at the same t, mean of the same draws; for a network whose output starts at zero it is the same for every
+scale. Grey: the same for an infinitely wide network, by `kdtheory.activations.polynomial`; squares: networks of infinite
+width, one draw.
 Upper right: cosine of the tangent kernel on the training points with the outer product of the targets, both centred.
 Lower left: losses at the end, t = 60,000 (scale 1/32: 20,000, 1/8: 40,000), where the kernel is at its ridgeless limit.
 "Start kept": the output at the start stays part of the network. It grows with the scale, and undoing it moves the weights by

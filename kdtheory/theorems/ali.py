@@ -28,6 +28,11 @@ def _ridge_shares(p: Problem) -> Array:
     return np.diag(p.spectrum.eigenvectors.T @ p.gram @ solve(p.gram, p.spectrum.eigenvectors, p.ridge))
 
 
+def _bound(p: Problem) -> Array:
+    kept = _ridge_shares(p)
+    return np.minimum(ABOVE * kept, kept + GAP)
+
+
 def _flow_shares(p: Problem) -> Array:
     return GradientFlow(1.0 / p.ridge).fit(p.spectrum.eigenvalues)
 
@@ -63,7 +68,7 @@ THEOREMS = (
         source=SOURCE,
         statement=r"1 - e^{-d/\lambda} \le \min\!\Big(1.2985\,\frac{d}{d + \lambda},\ \frac{d}{d + \lambda} + 0.2037\Big)",
         left=_flow_shares,
-        right=lambda p: np.minimum(ABOVE * _ridge_shares(p), _ridge_shares(p) + GAP),
+        right=_bound,
         assumptions=(SOMETHING_TO_LEARN,),
         at_most=True,
     ),
