@@ -20,7 +20,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make mutants   plant errors in the package and see each one caught"
 	@echo "make tables    rewrite the tables that come from the code"
-	@echo "make bench     time the closed form against refitting"
+	@echo "make bench     time the closed form against refitting, and tangent kernels against other libraries"
 	@echo "make clean     remove .venv and figures"
 
 figures: figures/.drawn
@@ -55,6 +55,8 @@ tables: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/refitting.py
+	$(RUN) benchmarks/wide_networks.py
+	OMP_NUM_THREADS=1 $(RUN) benchmarks/empirical_ntk.py
 
 clean:
 	rm -rf $(VENV) figures

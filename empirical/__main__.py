@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, ArithmeticError, OSError, ImportError) as error:
         print(f"empirical: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nempirical: stopped; what is finished is kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 def _list() -> int:
@@ -45,6 +48,10 @@ def _list() -> int:
 def _run(options: argparse.Namespace) -> int:
     from empirical import runner  # noqa: PLC0415
 
+    for name, folder in (("--out", options.out), ("--runs", options.runs)):
+        blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+        if blocked is not None:
+            raise ValueError(f"`{name}` must be a folder, {str(blocked)!r} is a file.")
     runner.require_device(options.device, options.threads)
     module = runner.experiment(options.name)
     settings = runner.changed(module.Settings(), options.set)

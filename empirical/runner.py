@@ -73,8 +73,8 @@ def require_device(device: str, threads: int) -> None:
         raise ValueError(f"`--threads` must be a whole number of at least 1, got {threads}.")
     torch.set_num_threads(threads)
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"`--device` must be one that PyTorch finds here, got {device!r}.") from error
 
 
@@ -97,9 +97,15 @@ def run(
     """
     store = Store(runs / module.__name__.rpartition(".")[2])
     fixed = {name: value for name, value in dataclasses.asdict(settings).items() if name not in module.GRID}
+    try:
+        units = list(module.units(settings))
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"`--set` must keep the form of the defaults, {type(settings)()}, got {settings}.") from error
+    if not units:
+        raise ValueError(f"`--set` must leave something to measure, got {settings}.")
     rows: list[Row] = []
     seconds = 0.0
-    for unit in progress_bar(module.units(settings), progress, module.__name__.rpartition(".")[2]):
+    for unit in progress_bar(units, progress, module.__name__.rpartition(".")[2]):
         known = store.get({**fixed, **unit})
         if known is None:
             started = time.perf_counter()

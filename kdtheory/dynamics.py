@@ -152,7 +152,8 @@ class WideNetwork:
         def pair(X: ArrayLike, X_train: ArrayLike | None = None) -> tuple[Array, Array]:
             return tangent.gram(X, X_train), prior.gram(X, X_train)
 
-        return cls.of(pair, X, X_new)
+        features = matrix(X, "X").shape[1]
+        return cls.of(pair, X, None if X_new is None else matrix(X_new, "X_new", shape=(None, features)))
 
     def trained(self, y: ArrayLike, filter: Filter, *, at: str | None = None) -> Ensemble:
         r"""Law of the outputs of networks trained on y.
@@ -235,7 +236,7 @@ class WideNetwork:
         return tuple(ensembles)
 
     def _asks_for_new(self, at: str | None) -> bool:
-        if at not in (None, "train", "new"):
+        if not (at is None or (isinstance(at, str) and at in ("train", "new"))):
             raise ValueError(f"`at` must be train or new, got {at!r}.")
         if at == "new" and self.cross is None:
             raise ValueError("`at` may be new only for a network with `cross`, `nngp_cross` and `nngp_new`.")

@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from kdtheory.checks import Array, column_shape
 from kdtheory.elementary_filters import Ridge
 from kdtheory.spectrum import Filter, Spectrum, require_spectrum
+from kdtheory.training_filters import require_filter
 
 __all__ = ["RidgeMatch", "closest_ridge"]
 
@@ -70,6 +71,7 @@ def closest_ridge(spectrum: Spectrum, filter: Filter, y: ArrayLike | None = None
     (0.569, 0.106)
     """
     require_spectrum(spectrum)
+    require_filter(filter, "filter")
     d = spectrum.eigenvalues
     energy = np.ones_like(d) if y is None else np.sum(column_shape(spectrum.project(y)) ** 2, axis=1)
     target = filter.fit(d)

@@ -202,7 +202,10 @@ def _fixed_variance(dual: DualActivation, w: float, b: float) -> float:
         if here < SMALLEST:
             raise ValueError("`weight_variance` lets the variance vanish with depth: there is no limit.")
     low, high = sorted((here, here * step))
-    return float(brentq(excess, low, high, xtol=1e-300, rtol=1e-15)) if start else 1.0
+    q = float(brentq(excess, low, high, xtol=1e-300, rtol=1e-15)) if start else 1.0
+    if b == 0.0 and q < 1e-9:  # rounding has found a zero where there is none above zero
+        raise ValueError("`weight_variance` lets the variance vanish with depth: there is no limit.")
+    return q
 
 
 def _fixed_correlation(dual: DualActivation, w: float, b: float, q: float) -> float:

@@ -265,5 +265,5 @@ class TrainingLimit:
 
 def require_filter(value: object, name: str) -> None:
     """Refuse a number where a filter is wanted."""
-    if not all(callable(getattr(value, part, None)) for part in ("fit", "dual", "residual")):
-        raise ValueError(f"`{name}` must be a filter such as GradientFlow(time), got {type(value).__name__}.")
+    if isinstance(value, type) or not all(callable(getattr(value, part, None)) for part in ("fit", "dual", "residual")):
+        raise ValueError(f"`{name}` must be a filter such as GradientFlow(time), got {value!r}.")

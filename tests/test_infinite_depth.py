@@ -142,6 +142,8 @@ def test_the_exponent_of_the_singular_kernel(activation):
         (lambda: infinite_depth("relu", weight_variance=2.0, bias_variance=0.1), "grow with depth without bound"),
         (lambda: infinite_depth("gelu", weight_variance=2.5, bias_variance=0.1), "grow with depth without bound"),
         (lambda: infinite_depth("erf", weight_variance=0.5), "vanish with depth"),
+        (lambda: infinite_depth("erf", weight_variance=np.pi / 4), "vanish with depth"),
+        (lambda: infinite_depth("sine", weight_variance=1.0), "vanish with depth"),
         (lambda: singular_exponent("relu"), "majority vote"),
         (lambda: singular_exponent(activations.polynomial([-1.0, 0.0, 1.0])), "nearest neighbour"),
         (lambda: singular_exponent("linear"), "`activation` must not be linear"),

@@ -163,6 +163,9 @@ def test_wrong_settings_are_refused(wrong):
     [
         (["run", "nothing"], "`NAME` must be one of"),
         (["run", "nothing", "--device", "abacus"], "`--device` must be one that PyTorch finds here, got 'abacus'"),
+        (["run", "width", "--set", "networks=64"], "`--set` must keep the form of the defaults"),
+        (["run", "width", "--set", "networks=()"], "`--set` must leave something to measure"),
+        (["run", "width", "--out", __file__], "`--out` must be a folder"),
         (["run", "nothing", "--threads", "0"], "`--threads` must be a whole number of at least 1, got 0"),
     ],
 )
