@@ -13,7 +13,7 @@ from kdtheory.early_stopping import closest_ridge
 from kdtheory.filters import GradientFlow
 from kdtheory.problem import Problem
 from kdtheory.theorems.naive import DENSE, LABELS_SEEN, SOMETHING_TO_LEARN, expected_risk, smoother, solve
-from kdtheory.theorems.statement import Source, Theorem
+from kdtheory.theorems.statement import Assumption, Source, Theorem
 
 __all__ = ["THEOREMS"]
 
@@ -53,6 +53,19 @@ def _gap(p: Problem) -> Array:
     return np.array([np.linalg.norm(flow - p.gram @ solve(p.gram, p.y, p.ridge))])
 
 
+def _all_learned(p: Problem) -> str:
+    d = p.spectrum.eigenvalues
+    seen = (d > 0) & (np.sum(p.spectrum.project(p.y) ** 2, axis=1) > 0)
+    left = GradientFlow(1.0 / p.ridge).residual(d)[seen]
+    return (
+        ""
+        if left.size and np.max(d[seen] * left) > 1e-290
+        else "by that time everything is learned: the closest ridge is zero"
+    )
+
+
+UNFINISHED = Assumption("something is left to learn at that time", _all_learned)
+
 THEOREMS = (
     Theorem(
         name="stopping at time 1 / ridge shrinks less than the ridge",
@@ -89,7 +102,7 @@ THEOREMS = (
         left=_closest_gap,
         right=_gap,
         tolerance=lambda p: 1e-9 + 1e4 * p.rounding,
-        assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
+        assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN, UNFINISHED),
         at_most=True,
         derived=True,
     ),
