@@ -9,7 +9,8 @@ square of the targets, so that predicting zero costs 1. Black lines: `kdtheory.G
 kernel at the start, at the same t, mean of the same draws; for a network whose output starts at zero it is the same for every
 scale. Grey: the same for an infinitely wide network, by `kdtheory.activations.polynomial`; squares: networks of infinite
 width, one draw.
-Upper right: cosine of the tangent kernel on the training points with the outer product of the targets, both centred.
+Upper row: 500 neurons from zero. Upper right: cosine of the tangent kernel on the training points with the outer product of
+the targets, both centred.
 Lower left: losses at the end, t = 60,000 (scale 1/32: 20,000, 1/8: 40,000), where the kernel is at its ridgeless limit.
 "Start kept": the output at the start stays part of the network. It grows with the scale, and undoing it moves the weights by
 as much at every scale: such a network does not become lazy. Lower middle: the first t at which a loss is below 0.1; arrows:

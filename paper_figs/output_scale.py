@@ -11,7 +11,8 @@ Right: pairs of a neuron and a training point whose preactivation has another si
 Points: geometric mean (right: mean) and 95 % t-interval over 10 networks, the same for every a, all on the same digits.
 Legends: exponents, mean over networks of least-squares slopes and its 95 % t-interval; of erf over all a, of ReLU over a up to
 30, where two or more kinks cross on average. Dotted: what theory says, 1/a and 1/√a, through the first point. When no more
-kinks cross, a ReLU network is smooth and its error falls faster. The exponents are derived in the docstring of
+kinks cross, a ReLU network is smooth and its error falls faster; with 40 points that shows below a = 30 already, and the
+exponent of the kernel's change there excludes 1/2. The exponents are derived in the docstring of
 `empirical.experiments.output_scale`. The scaled output is that of Chizat, Oyallon & Bach (2019), arXiv:1812.07956, everything
 else is chosen here.
 """
