@@ -14,6 +14,7 @@ round t              round 0 is the teacher, ridge regression on the labels; rou
                      `teacher_weights` of length T gives T + 1 models. Borup & Andersen's step is t + 1.
 `gram`, `cross`      kernel on the training points (n, n); new points × training points (m, n).
 `signal`, `labels`   f, and y = f + noise of variance σ² = `noise_variance`.
+`keep_fraction`      share of the rows that is KEPT; a `score` is higher for what should be kept.
 ===================  ==========================================================================================
 
 Example
@@ -28,7 +29,7 @@ Example
 0.8
 """
 
-from kdtheory import activations, asymptotics, distillation, dynamics, filters, kernels, risk, spectrum, weights
+from kdtheory import activations, asymptotics, distillation, dynamics, filters, kernels, pruning, risk, spectrum, weights
 from kdtheory.distillation import risk_grid, rounds
 from kdtheory.filters import Distilled, DistilledTraining, GradientDescent, GradientFlow, Polynomial, Ridge
 from kdtheory.risk import BiasVariance, RiskCurve, bias_variance, gcv, gcv_grid, loo, loo_grid, sure
@@ -72,6 +73,7 @@ __all__ = [
     "optimal_polynomial",
     "optimal_teacher_weight",
     "optimal_weights",
+    "pruning",
     "risk",
     "risk_grid",
     "rounds",

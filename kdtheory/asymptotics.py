@@ -19,7 +19,6 @@ derivatives of R, taken here from its values on a circle around :math:`\lambda` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,100 +28,15 @@ from scipy.special import comb
 from kdtheory.checks import Array, positive, schedule, whole
 from kdtheory.filters import Distilled
 from kdtheory.parabola import RiskCurve
+from kdtheory.population import Population, implicit_ridge
+from kdtheory.random_subset import best_ridge, pruned_risk_curves
 
-__all__ = ["Population", "implicit_ridge", "risk", "risk_curve", "two_point_risk"]
+__all__ = ["Population", "best_ridge", "implicit_ridge", "pruned_risk_curves", "risk", "risk_curve", "two_point_risk"]
 
 Complex = NDArray[np.complex128]
 #: Radius of the circle around the ridge, relative, and points on it; the nearest singularity is at ridge 0, so that
 #: the error is radius ** nodes. Few derivatives need a small circle, many a large one, or rounding is amplified.
 FEW, MANY = (0.5, 64), (0.8, 192)
-
-
-@dataclass(frozen=True, eq=False)
-class Population:
-    r"""What the data are drawn from: a covariance spectrum, a signal in its eigenbasis, and label noise.
-
-    Parameters
-    ----------
-    eigenvalues : (p,) array
-        :math:`e_i > 0` of the covariance of the features (of the kernel operator).
-    signal : (p,) array
-        :math:`v_i`, coefficients of the signal on the unit-variance features, so that its mean square is
-        :math:`\sum_i v_i^2`. A linear signal :math:`\beta^\top x` has :math:`v_i = \sqrt{e_i}\,\beta_i`.
-    noise_variance : float
-        :math:`\sigma^2` of a label.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, or an eigenvalue is not positive.
-
-    Examples
-    --------
-    >>> white = Population(np.ones(100), np.full(100, 0.1), 1.0)
-    >>> round(float(risk(white, n=200, ridge=40.0)[0]), 5)
-    1.484
-    """
-
-    eigenvalues: Array
-    signal: Array
-    noise_variance: float
-
-    def __post_init__(self) -> None:
-        e = schedule(self.eigenvalues, "eigenvalues", above_zero=True)
-        v = schedule(self.signal, "signal")
-        if len(v) != len(e):
-            raise ValueError(f"`signal` must have {len(e)} entries like `eigenvalues`, got {len(v)}.")
-        object.__setattr__(self, "eigenvalues", e)
-        object.__setattr__(self, "signal", v)
-        object.__setattr__(self, "noise_variance", positive(self.noise_variance, "noise_variance", zero=True))
-
-    def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Gaussian features (n, p) in the eigenbasis and noisy labels (n,)."""
-        z = rng.normal(size=(whole(n, "n", least=1), len(self.eigenvalues)))
-        return z * np.sqrt(self.eigenvalues), z @ self.signal + np.sqrt(self.noise_variance) * rng.normal(size=n)
-
-    def error(self, coefficients: ArrayLike) -> Array:
-        """Expected squared error on a new label, noise included, of linear predictors (p,) or (p, k)."""
-        beta = np.asarray(coefficients, dtype=np.float64)
-        gap = (beta.T * np.sqrt(self.eigenvalues) - self.signal).T
-        return np.asarray(np.sum(gap**2, axis=0) + self.noise_variance)
-
-
-def implicit_ridge(population: Population, *, n: int, ridge: float) -> float:
-    r"""The deterministic ridge :math:`\kappa` with :math:`\lambda = \kappa\,(n - \mathrm{df}_1(\kappa))`.
-
-    Parameters
-    ----------
-    population : Population
-    n : int
-        Sample size.
-    ridge : float
-        :math:`\lambda \ge 0`; at zero with more features than points, that of the smallest interpolating fit.
-
-    Raises
-    ------
-    ValueError
-        If `ridge` is negative or `n` not a positive whole number.
-
-    Examples
-    --------
-    With many points the sample adds nothing and the ridge per point remains:
-
-    >>> round(implicit_ridge(Population([1.0], [1.0], 0.0), n=10**6, ridge=5e5), 5)
-    0.5
-    """
-    e, n, ridge = population.eigenvalues, whole(n, "n", least=1), positive(ridge, "ridge", zero=True)
-    if ridge == 0 and n >= len(e):
-        return 0.0
-    kappa = (ridge + float(e.sum())) / n  # above the root of a convex function: Newton descends to it
-    for _ in range(200):
-        share = e / (e + kappa)
-        step = (kappa * (n - share.sum()) - ridge) / (n - np.sum(share**2))
-        kappa -= step
-        if abs(step) <= 1e-15 * kappa:
-            break
-    return float(kappa)
 
 
 def two_point_risk(population: Population, *, n: int, ridges: ArrayLike, test_eigenvalues: ArrayLike | None = None) -> Array:
@@ -223,16 +137,7 @@ def risk_curve(population: Population, *, n: int, ridge: float) -> RiskCurve:
     0.953571
     """
     n, ridge = whole(n, "n", least=1), positive(ridge, "ridge")
-    kappa = implicit_ridge(population, n=n, ridge=ridge)
-    e, v2 = population.eigenvalues, population.signal**2
-    s, rest = e / (e + kappa), kappa / (e + kappa)
-    left = 1.0 - float(np.sum(s**2)) / n
-    move = ridge / (n * left * kappa) * s * rest  # -ridge ds/dridge
-    noise, t = population.noise_variance + float(np.sum(rest**2 * v2)), -float(np.sum(s * move)) / n
-    bias, both = float(np.sum(rest * move * v2)), float(np.sum(move**2)) / n  # ridge dN/dridge / 2, ridge^2 d12 t
-    slope = bias / left + noise * t / left**2
-    bend = float(np.sum(move**2 * v2)) / left + 2 * bias * t / left**2 + noise * both / left**2 + 2 * noise * t**2 / left**3
-    return RiskCurve(-slope / bend, noise / left - slope**2 / bend, bend)
+    return pruned_risk_curves(population, n=n, keep_fraction=1.0, ridge=ridge, ridge_convention="absolute").curve
 
 
 def _two_point(population: Population, n: int, kappas: NDArray[Any], test: Array | None) -> NDArray[Any]:

@@ -29,9 +29,13 @@ ORDER = [
     ["training_filters"],
     ["dynamics", "early_stopping", "filters"],
     ["distillation"],
-    ["free_polynomial", "leave_one_out", "parabola"],
-    ["asymptotics", "expected_curve", "one_shot", "risk"],
-    ["eigenframework", "two_stage", "weights"],
+    ["free_polynomial", "kept", "leave_one_out", "likelihood", "parabola", "population"],
+    ["risk_curves"],
+    ["expected_curve", "one_shot", "orthogonal", "pruned_risk", "pruned_students", "random_subset", "risk", "selection"],
+    ["asymptotics", "pruned_leave_one_out", "pruned_setting"],
+    ["advice", "eigenframework", "pruned_curves", "two_stage", "weights"],
+    ["plan", "teacher_capacity"],
+    ["pruning"],
     ["machine"],
     ["estimators", "problem", "tables"],
     ["testing", "theorems.statement"],
@@ -51,6 +55,7 @@ HEAVY = {
     "_neural_tangents": {"jax", "neural_tangents"},
     "blocks": {"tqdm"},
     "infinite": {"jax"},
+    "advice": {"matplotlib"},
 }
 
 

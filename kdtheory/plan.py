@@ -1,0 +1,186 @@
+r"""From data to advice: how much could be dropped, and what weight the teacher should have then.
+
+For every kept share and several random subsets, teacher and student are fitted to the data, and their exact leave-one-out
+errors (`kdtheory.pruned_leave_one_out`) give a risk curve at n held-out points. Nothing is assumed of the labels; a
+prediction's error counts against the label itself, noise included, which moves every curve by the noise variance and no
+optimum.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kdtheory.advice import Measured, Plan
+from kdtheory.checks import Array, column_shape, outputs, positive, schedule, whole
+from kdtheory.kept import kept_count, random_orders, ridge_for, shares
+from kdtheory.leave_one_out import loo_grid
+from kdtheory.likelihood import NoiseEstimate, draws_of, marginal_likelihood
+from kdtheory.pruned_leave_one_out import HeldOut, held_out_pairs
+from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram
+from kdtheory.risk_curves import RiskCurves
+from kdtheory.spectrum import Spectrum
+
+__all__ = ["plan"]
+
+FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+CONVENTIONS = ("tuned", "absolute", "per_example")
+FEWEST = 10  # points, below which a leave-one-out error says nothing
+AROUND = 10.0 ** np.arange(-3.0, 2.25, 0.5)  # ridges tried for the student, times the teacher's
+TEACHERS = 10.0 ** np.arange(-7.0, 1.1, 0.25)  # ridges tried for the teacher, times the trace of its kernel
+
+
+def plan(
+    points: ArrayLike,
+    y: ArrayLike,
+    *,
+    keep_fractions: ArrayLike = FRACTIONS,
+    kernel: Callable[[Array], Array] | None = None,
+    ridge_convention: str = "tuned",
+    ridge: float | None = None,
+    method: str = "loo",
+    bounds: tuple[float, float] | None = None,
+    tolerance: float = 0.01,
+    subsets: int = 10,
+    seed: int = 0,
+    progress: bool = False,
+) -> Plan:
+    r"""Risk with and without distillation for every kept share, the optimal weight, and what could be dropped at no loss.
+
+    The teacher is kernel ridge regression on all rows, the student on random rows with the same kernel.
+
+    Parameters
+    ----------
+    points : (n, features) array, or (n, n) Gram matrix
+        Inputs, if `kernel` is given; else the Gram matrix.
+    y : (n,) or (n, p) array
+        Labels, best centred (a kernel machine has no intercept). For classes, one-hot.
+    keep_fractions : (k,) array
+        Shares of the rows to advise on; all rows are added.
+    kernel : function, optional
+        From inputs to a Gram matrix, for example :func:`kdtheory.kernels.rbf`.
+    ridge_convention : {"tuned", "absolute", "per_example"}
+        The student's ridge: "tuned" for every share, once for its risk on labels and once for its risk with the best weight;
+        or the teacher's, as it is or in proportion to the rows.
+    ridge : float, optional
+        The teacher's ridge of :math:`K + \lambda I`; left out, that of least leave-one-out error, or of largest likelihood.
+    method : {"loo", "likelihood"}
+        "loo": exact leave-one-out errors of these labels. "likelihood": their expectation over labels from
+        :math:`N(0, aK + \sigma^2 I)`, with a and :math:`\sigma^2` of largest likelihood: steadier, if the kernel describes
+        the data.
+    bounds : (lowest, highest), optional
+        Of the teacher weight; (0, 1) for training code that takes no other.
+    tolerance : float
+        A loss up to this share of the risk on all rows counts as none.
+    subsets, seed : int
+        Random subsets of each share, and their seed.
+    progress : bool
+        Whether to count the fits on the standard error stream.
+
+    Returns
+    -------
+    Plan
+        ``print(plan)`` is the table, ``plan.figure()`` the figure.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, there are fewer than 10 rows, or the labels are zero.
+
+    References
+    ----------
+    Derived in kdtheory.
+
+    Examples
+    --------
+    >>> from kdtheory import kernels
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-1.0, 1.0, size=(200, 2))
+    >>> y = np.sin(3.0 * X[:, 0]) + X[:, 1] + 0.5 * rng.normal(size=200)
+    >>> advice = plan(X, y, kernel=kernels.rbf, keep_fractions=[0.1, 0.3, 1.0])
+    >>> bool(advice.with_distillation.risk[0] < advice.without.risk[0])
+    True
+    >>> advice.droppable() >= advice.droppable(distilled=False)
+    True
+    """
+    K = checked_gram(points) if kernel is None else checked_gram(kernel(np.asarray(points)), "kernel")
+    labels = column_shape(outputs(y, "y", length=len(K)))
+    n = len(K)
+    if n < FEWEST:
+        raise ValueError(f"`points` must hold at least {FEWEST} rows for a plan, got {n}.")
+    for name, value, known in (("ridge_convention", ridge_convention, CONVENTIONS), ("method", method, ("loo", "likelihood"))):
+        if value not in known:
+            raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
+    lowest, highest = (-np.inf, np.inf) if bounds is None else schedule(bounds, "bounds").tolist()
+    if not lowest < highest:
+        raise ValueError(f"`bounds` must be (lowest, highest) teacher weights, got {bounds!r}.")
+    spectrum = Spectrum.from_gram(K)
+    noise = marginal_likelihood(spectrum, labels)
+    level = _teacher_ridge(spectrum, labels, ridge, noise, method)
+    teacher = Teacher.ridge(K, ridge=level, ridge_convention="absolute")
+    fractions = np.unique(np.append(shares(keep_fractions), 1.0))
+    orders = random_orders(n, whole(subsets, "subsets", least=2), seed)
+    laws = []
+    if method == "likelihood":
+        laws = [draws_of(spectrum, *law) for law in ((noise.scale, noise.noise_variance), noise.low, noise.high)]
+    measured = []
+    for i, fraction in enumerate(fractions.tolist()):
+        count = kept_count(fraction, n)
+        ridges = np.array([ridge_for(level / n, count, "per_example") if ridge_convention == "per_example" else level])
+        if ridge_convention == "tuned":
+            ridges = level * AROUND
+        students = [KeptStudent.of(K, order[:count]) for order in (orders if count < n else orders[:1])]
+        measured.append(_measure(students, labels, laws, teacher, ridges))
+        if progress:
+            end = "" if i + 1 < len(fractions) else "\n"
+            print(f"\rplan: {i + 1} of {len(fractions)} shares", end=end, file=sys.stderr, flush=True)
+    return Plan.of(
+        measured,
+        fractions,
+        noise=noise,
+        teacher_ridge=level,
+        ridge_convention=ridge_convention,
+        method=method,
+        bounds=(lowest, highest),
+        tolerance=positive(tolerance, "tolerance", zero=True),
+        subsets=len(orders),
+    )
+
+
+def _teacher_ridge(spectrum: Spectrum, labels: Array, ridge: float | None, noise: NoiseEstimate, method: str) -> float:
+    """As given, or of largest likelihood, or of least leave-one-out error."""
+    if ridge is not None:
+        return positive(ridge, "ridge")
+    if method == "likelihood":
+        return noise.ridge
+    tried = TEACHERS * float(spectrum.eigenvalues.sum())
+    errors = loo_grid(spectrum, labels, ridges=tried, teacher_weights=[0.0], rounds=0)[:, 0, 0]
+    return float(tried[errors.argmin()])
+
+
+def _measure(students: Sequence[KeptStudent], labels: Array, laws: list[Array], teacher: Teacher, ridges: Array) -> Measured:
+    """Leave-one-out curves of one share, of the labels and in expectation under each law."""
+    measured = _held_out_curves(students, labels, teacher, ridges)  # (subsets, ridges, points)
+    expected = [_held_out_curves(students, draws, teacher, ridges).scaled(draws.shape[1]) for draws in laws]
+    law = RiskCurves.gather(each.mean(axis=2).mean(axis=0) for each in expected) if laws else None
+    return Measured(len(students[0].kept), ridges, measured.mean(axis=0), measured.mean(axis=2).transpose(), law)
+
+
+def _held_out_curves(students: Sequence[KeptStudent], labels: Array, teacher: Teacher, ridges: Array) -> RiskCurves:
+    """Curves (subsets, ridges, points) of the squared leave-one-out errors, averaged over outputs."""
+
+    def curves(student: KeptStudent) -> RiskCurves:
+        pairs = held_out_pairs(student, labels, teacher, ridges)
+        return RiskCurves.gather(_by_point(pair, labels) for pair in pairs)
+
+    return RiskCurves.gather(curves(student) for student in students)
+
+
+def _by_point(pair: HeldOut, labels: Array) -> RiskCurves:
+    """Risk curves (n,) of the points."""
+    gap = labels - pair.on_labels
+    parts = (gap**2, -2 * gap * pair.change, pair.change**2, pair.on_labels**2)
+    return RiskCurves(*(part.mean(axis=1) for part in parts))
