@@ -145,7 +145,8 @@ def _curves(population: Population, n: Array, m: Array, lam: Array, lam_t: Array
     first = n1 / across - N * move / (here * across)
     of_variance = (bend + move * (2 * move - gap * bend) / here) / (across * there)
     second = N * of_variance + 2 * n1 * (gap * bend - move) / (across * there) + n2 / there
-    untrained = (1 - np.sum(e / (e + kappa_t[:, None]), axis=1) / n) / across  # tau / kappa_t
+    # tau / kappa_t = (1 - df_1 / n) / across, which is lam_t / (n kappa_t) wherever the teacher's implicit ridge is not zero
+    untrained = np.divide(lam_t, n * kappa_t, out=1 - len(e) / n, where=kappa_t > 0) / across
     tau, C = kappa_t * untrained, here / left - 1
     slope = 2 * tau * first + 2 * C * untrained * (kappa * first - R)
     curvature = tau**2 * second + C * untrained**2 * (kappa**2 * second - 2 * kappa * first + R)
