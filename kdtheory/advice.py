@@ -16,6 +16,7 @@ from kdtheory.risk_curves import RiskCurves
 __all__ = ["Measured", "Plan", "Strategy"]
 
 NORMAL = float(ndtri(0.975))
+TIE = 0.005
 FOLDS = 5  # of the points: ridge and weight are chosen without the fold whose errors are counted
 
 
@@ -104,11 +105,18 @@ def _variance_of_mean(values: Array) -> float:
 
 
 def _best(curves: RiskCurves, bounds: tuple[float, float] | None) -> tuple[int, float]:
-    """Index of the ridge and the weight of least risk; the weight is zero without bounds, and nan if it is not identified."""
+    """Index of the ridge and the weight of least risk; the weight is zero without bounds, and nan if it is not identified.
+
+    A wrong ridge can be undone by an extreme weight: of ridges that risk the same within 0.5 %, the one is taken whose
+    weight is nearest to [0, 1].
+    """
     if bounds is None:
         return int(np.argmin(curves.start)), 0.0
     weights = np.asarray(curves.within(*bounds))
-    best = int(np.argmin(curves.at(np.nan_to_num(weights, nan=0.0))))
+    used = np.nan_to_num(weights, nan=0.0)
+    risks = np.asarray(curves.at(used))
+    beyond = np.where(risks <= risks.min() * (1 + TIE), np.maximum(used - 1, 0) + np.maximum(-used, 0), np.inf)
+    best = int(np.lexsort((risks, beyond))[0])
     return best, float(weights[best])
 
 

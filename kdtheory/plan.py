@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.advice import Measured, Plan
-from kdtheory.checks import Array, column_shape, outputs, positive, schedule, whole
+from kdtheory.checks import Array, column_shape, matrix, outputs, positive, whole
 from kdtheory.kept import kept_count, random_orders, ridge_for, shares
 from kdtheory.leave_one_out import loo_grid
 from kdtheory.likelihood import NoiseEstimate, draws_of, marginal_likelihood
@@ -106,7 +106,10 @@ def plan(
     >>> advice.droppable() >= advice.droppable(distilled=False)
     True
     """
-    K = checked_gram(points) if kernel is None else checked_gram(kernel(np.asarray(points)), "kernel")
+    given = matrix(points, "points")
+    if kernel is None and given.shape[0] != given.shape[1]:
+        raise ValueError(f"`points` must be a square Gram matrix where no `kernel` is given, got shape {given.shape}.")
+    K = checked_gram(given, "points") if kernel is None else checked_gram(kernel(given), "kernel")
     labels = column_shape(outputs(y, "y", length=len(K)))
     n = len(K)
     if n < FEWEST:
@@ -114,8 +117,8 @@ def plan(
     for name, value, known in (("ridge_convention", ridge_convention, CONVENTIONS), ("method", method, ("loo", "likelihood"))):
         if value not in known:
             raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
-    lowest, highest = (-np.inf, np.inf) if bounds is None else schedule(bounds, "bounds").tolist()
-    if not lowest < highest:
+    limits = np.array([-np.inf, np.inf] if bounds is None else bounds, dtype=np.float64)
+    if limits.shape != (2,) or not limits[0] < limits[1]:
         raise ValueError(f"`bounds` must be (lowest, highest) teacher weights, got {bounds!r}.")
     spectrum = Spectrum.from_gram(K)
     noise = marginal_likelihood(spectrum, labels)
@@ -144,7 +147,7 @@ def plan(
         teacher_ridge=level,
         ridge_convention=ridge_convention,
         method=method,
-        bounds=(lowest, highest),
+        bounds=(float(limits[0]), float(limits[1])),
         tolerance=positive(tolerance, "tolerance", zero=True),
         subsets=len(orders),
     )
