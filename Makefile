@@ -55,6 +55,7 @@ tables: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/refitting.py
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/pruning.py
 	$(RUN) benchmarks/wide_networks.py
 	OMP_NUM_THREADS=1 $(RUN) benchmarks/empirical_ntk.py
 

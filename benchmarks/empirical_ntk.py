@@ -1,8 +1,8 @@
 """The empirical tangent kernel by layers, against the Jacobian in PyTorch and against neural-tangents (where it is installed).
 
-``python benchmarks/empirical_ntk.py`` prints process CPU times per call, medians of interleaved repetitions after one call that
-compiles. All compute every pair of outputs, (n, n, p, p), of one and the same ReLU network. The layers are in float64 whatever the
-network's precision; the Jacobians are in the network's, and only `empirical_ntk` multiplies them in float64.
+``python benchmarks/empirical_ntk.py`` prints process CPU times per call, medians of interleaved repetitions after one call
+that compiles. All compute every pair of outputs, (n, n, p, p), of one and the same ReLU network. The layers are in float64
+whatever the network's precision; the Jacobians are in the network's, and only `empirical_ntk` multiplies them in float64.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Worst relative errors of filters, weights and limits against mpmath, over the ranges that the documentation states.
 
-``python benchmarks/precision.py`` prints the table; ``--write`` puts it into docs/precision.md. References carry 50 digits more than
-the problem can lose. `worst_errors()` is what the tests compare with the table.
+``python benchmarks/precision.py`` prints the table; ``--write`` puts it into docs/precision.md. References carry 50 digits
+more than the problem can lose. `worst_errors()` is what the tests compare with the table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import mpmath as mp
 import numpy as np
 
 import kdtheory as kd
-from kdtheory.asymptotics import Population, implicit_ridge, risk_curve
+from kdtheory.asymptotics import Population, implicit_ridge, pruned_risk_curves, risk_curve
 from kdtheory.constrained import constrained_rounds
 from kdtheory.weights import expected_curve, one_shot_weight, optimal_polynomial
 
@@ -181,6 +181,38 @@ def asymptotic_quantities():
     return worst
 
 
+def pruned_limits():
+    """Start, slope and curvature of the risk on a random subset, from the two-point risk, differences taken in mpmath."""
+    e, v, noise, n = np.arange(1, 41.0) ** -1.5, np.arange(1, 41.0) ** -1.0, 0.3, 60
+    population, exact_e, worst = Population(e, v, noise), [mp.mpf(float(x)) for x in e], 0.0
+    energy = [mp.mpf(float(s)) ** 2 for s in v]
+    for m, own, other in itertools.product((6, 30, 60), (1e-6, 1e-2, 1.0, 1e3), (1e-6, 1.0, 1.0 + 1e-9)):
+        curves = pruned_risk_curves(
+            population, n=n, keep_fraction=m / n, ridge=own, teacher_ridge=other, ridge_convention="absolute"
+        )
+        k, t = (_implicit(exact_e, size, mp.mpf(ridge)) for size, ridge in ((m, own), (n, other)))
+        t = t if t != k else k * (1 + mp.mpf("1e-40"))  # the differences are limits
+        R = {}
+        for name, a, b in (("kk", k, k), ("kt", k, t), ("tt", t, t)):
+            both = [x / (x + a) * x / (x + b) for x in exact_e]
+            learned = sum(a * b / ((x + a) * (x + b)) * s for x, s in zip(exact_e, energy, strict=True))
+            R[name, "left"] = 1 - sum(both) / n
+            R[name] = (mp.mpf(noise) + learned) / R[name, "left"]
+        first, second = (R["kt"] - R["kk"]) / (t - k), (R["tt"] - 2 * R["kt"] + R["kk"]) / (t - k) ** 2
+        tau = mp.mpf(other) / n / R["kt", "left"]
+        C = R["kk", "left"] / (1 - sum((x / (x + k)) ** 2 for x in exact_e) / m) - 1
+        slope = 2 * tau * first + 2 * C * tau / t * (k * first - R["kk"])
+        bend = tau**2 * second + C * (tau / t) ** 2 * (k**2 * second - 2 * k * first + R["kk"])
+        worst = max(worst, _worst([curves.start, curves.slope, curves.curvature], [R["kk"] * (1 + C), slope, bend]))
+    return worst
+
+
+def _implicit(e, n, ridge):
+    """Root of k (n - df_1) = ridge, from the double-precision one."""
+    start = implicit_ridge(Population([float(x) for x in e], np.ones(len(e)), 0.0), n=n, ridge=float(ridge))
+    return mp.findroot(lambda k: k * (n - sum(x / (x + k) for x in e)) - ridge, mp.mpf(start))
+
+
 def _risk_at(e, v, noise, n, ridge):
     start = ridge / n + sum(e) / n
     k = mp.findroot(lambda k: k * (n - sum(x / (x + k) for x in e)) - ridge, start)
@@ -212,6 +244,7 @@ QUANTITIES = (
     ("one-shot weight, three forms", "kernel matrix of 12 points, ridge 1e-3 to 100", one_shot_weights),
     ("best k rounds: multipliers", "k up to 5, eigenvalues over 3 decades; relative to the largest", free_polynomials),
     ("implicit ridge, risk, slope of the risk", "power law, 30 points, ridge 1e-6 to 1e3", asymptotic_quantities),
+    ("random subset: risk, its slope and curvature", "6 to 60 of 60 points, ridges 1e-6 to 1e3", pruned_limits),
     ("constrained ridges", "4 eigenvalues over 3 decades, until collapse", constrained_ridges),
 )
 

@@ -1,8 +1,8 @@
 """One eigendecomposition against refitting: ridge × teacher weight × round on validation data, and leave-one-out of a chain.
 
-``python benchmarks/refitting.py`` prints ratios of process CPU time, medians of interleaved repetitions. What is compared: `risk_grid` and
-the Gram's eigendecomposition together, against one scikit-learn ``KernelRidge`` (precomputed kernel) per model; and `loo` with its
-eigendecomposition, against n real refits by Cholesky. Every model of the grid is really refitted.
+``python benchmarks/refitting.py`` prints ratios of process CPU time, medians of interleaved repetitions. What is compared:
+`risk_grid` and the Gram's eigendecomposition together, against one scikit-learn ``KernelRidge`` (precomputed kernel) per
+model; and `loo` with its eigendecomposition, against n real refits by Cholesky. Every model of the grid is really refitted.
 """
 
 from __future__ import annotations

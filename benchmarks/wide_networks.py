@@ -1,10 +1,11 @@
 """The NTK of a fully connected ReLU network: our closed form against neural-tangents, in time and memory.
 
-``python benchmarks/wide_networks.py`` prints seconds and ratios: medians of interleaved repetitions in one process, per number of
-threads; that number is given to both, by processor affinity (which XLA's pool follows) and to OpenBLAS by name. First calls, in
-which JAX compiles, come before and are printed apart. Compared are `kernels.ntk`, neural-tangents jitted on the whole matrix,
-neural-tangents by its own ``batch`` around the jitted function, and `infinite.gram`; depth 3, 784 features, float64.
-``--large`` adds 5,000 and 8,000 points, ``--memory`` the growth of resident memory in a fresh process, in n x n matrices.
+``python benchmarks/wide_networks.py`` prints seconds and ratios: medians of interleaved repetitions in one process, per
+number of threads; that number is given to both, by processor affinity (which XLA's pool follows) and to OpenBLAS by name.
+First calls, in which JAX compiles, come before and are printed apart. Compared are `kernels.ntk`, neural-tangents jitted on
+the whole matrix, neural-tangents by its own ``batch`` around the jitted function, and `infinite.gram`; depth 3, 784
+features, float64. ``--large`` adds 5,000 and 8,000 points, ``--memory`` the growth of resident memory in a fresh process, in
+n x n matrices.
 """
 
 from __future__ import annotations
