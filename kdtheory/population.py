@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, finite_array, positive, schedule, whole
+from kdtheory.checks import Array, finite, finite_array, positive, schedule, whole
 
 __all__ = ["Population", "implicit_ridge", "implicit_ridges", "sample_sizes"]
 
@@ -39,6 +39,11 @@ class Population:
     >>> white = Population(np.ones(100), np.full(100, 0.1), 1.0)
     >>> float(white.error(np.zeros(100)).round(12))  # of predicting nothing: signal and noise
     2.0
+
+    `isotropic` and `power_law` make two families of them:
+
+    >>> Population.power_law(3, decay=1.0, signal_decay=0.0, noise_variance=0.1, signal_square=3.0)
+    Population(eigenvalues=array([1.        , 0.5       , 0.33333333]), signal=array([1., 1., 1.]), noise_variance=0.1)
     """
 
     eigenvalues: Array
@@ -53,6 +58,22 @@ class Population:
         object.__setattr__(self, "eigenvalues", e)
         object.__setattr__(self, "signal", v)
         object.__setattr__(self, "noise_variance", positive(self.noise_variance, "noise_variance", zero=True))
+
+    @classmethod
+    def isotropic(cls, features: int, *, noise_variance: float, signal_square: float = 1.0) -> Population:
+        """White features of variance one, the signal spread evenly over them; its mean square is `signal_square`."""
+        p, square = whole(features, "features", least=1), positive(signal_square, "signal_square", zero=True)
+        return cls(np.ones(p), np.full(p, np.sqrt(square / p)), noise_variance)
+
+    @classmethod
+    def power_law(
+        cls, features: int, *, decay: float, signal_decay: float, noise_variance: float, signal_square: float = 1.0
+    ) -> Population:
+        r"""Eigenvalues :math:`i^{-\text{decay}}`, and :math:`v_i^2 \propto i^{-\text{signal decay}}` of the given sum."""
+        p, square = whole(features, "features", least=1), positive(signal_square, "signal_square", zero=True)
+        i = np.arange(1.0, p + 1.0)
+        energy = i ** -finite(signal_decay, "signal_decay")
+        return cls(i ** -finite(decay, "decay"), np.sqrt(square * energy / energy.sum()), noise_variance)
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Gaussian features (n, p) in the eigenbasis and noisy labels (n,)."""

@@ -91,6 +91,17 @@ class PrunedRisk:
         return float(self.variance.vertex)
 
     @property
+    def helps_above(self) -> float:
+        r"""The noise variance above which distillation helps; infinite if at none. Nested rows: below it never does.
+
+        The slope of the risk at weight zero is linear in :math:`\sigma^2`, and the noise part of it negative with nested rows.
+        """
+        of_bias, of_noise = float(self.bias.slope), float(self.variance.slope)
+        if of_noise < 0:
+            return max(0.0, -of_bias / of_noise)
+        return 0.0 if of_bias < 0 else float("inf")
+
+    @property
     def rises_with_noise(self) -> bool:
         r"""Whether more label noise raises the optimal weight.
 

@@ -55,6 +55,9 @@ def test_risk_by_monte_carlo(overlap, teacher_kernel):
     assert risk.gain == pytest.approx(single.gain, rel=1e-8, abs=1e-12)
     assert risk.identifiability == pytest.approx(single.identifiability, rel=1e-9)
     assert risk.helps == (single.optimal_weight > 0)
+    both = pruning.smoothers(K, kept=F, ridge=0.9, teacher=teacher, cross=cross, **ABSOLUTE)
+    np.testing.assert_allclose(both.on_labels, H, atol=1e-12)
+    np.testing.assert_allclose(both.on_teacher, H_t, atol=1e-12)
 
 
 @given(problems(least=3), st.data())
@@ -137,6 +140,18 @@ def test_the_weight_between_its_ends_as_noise_grows():
     assert risk.rises_with_noise == (weights[-1] > weights[0])
     assert (np.diff(weights) > 0).all() == risk.rises_with_noise
     assert weights[-1] == pytest.approx(risk.noise_limit, rel=1e-4)
+
+
+def test_the_noise_above_which_distillation_helps():
+    for kernel, overlap in (("rbf", "nested"), ("linear", "nested"), ("ntk", "partial"), ("rbf", "disjoint")):
+        F, T = OVERLAPS[overlap]
+        teacher = pruning.Teacher.ridge(KERNELS[kernel], ridge=2.0, seen=T, **ABSOLUTE)
+        how = {"noise_variance": 1.0, "kept": F, "ridge": 1.0, "teacher": teacher, **ABSOLUTE}
+        risk = pruning.risk_curve(KERNELS[kernel], Z[:, 0], **how)
+        limit = risk.helps_above
+        for v in np.geomspace(1e-6, 1e6, 25):
+            assert risk.with_noise(v).helps == (v > limit)
+        assert pruning.distillation_helps(KERNELS[kernel], Z[:, 0], **(how | {"noise_variance": 2 * limit + 0.1}))
 
 
 def test_a_given_teacher_and_a_linear_one():

@@ -89,6 +89,15 @@ def test_ridge_zero_is_the_limit():
     assert excess[0] / excess[1] == pytest.approx((120 / 80) / (120 / 280))
 
 
+def test_families_of_populations():
+    power = Population.power_law(50, decay=1.3, signal_decay=0.7, noise_variance=0.2, signal_square=2.0)
+    np.testing.assert_allclose(power.eigenvalues, np.arange(1, 51) ** -1.3)
+    np.testing.assert_allclose(power.signal**2, 2 * np.arange(1, 51) ** -0.7 / np.sum(np.arange(1, 51) ** -0.7))
+    white = Population.isotropic(100, noise_variance=1.0)
+    assert (white.eigenvalues == 1).all()
+    assert np.sum(white.signal**2) == pytest.approx(1.0)
+
+
 def test_shapes_are_broadcast():
     population = POPULATIONS["any"]
     noise = np.array([0.1, 1.0])[:, None, None]
