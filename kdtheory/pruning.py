@@ -2,7 +2,8 @@ r"""Distillation onto pruned data: a teacher on rows T, a student on the kept ro
 
 A student is affine in its teacher weight, whatever it keeps and whatever teaches it, so its risk is a parabola in that
 weight. Here is the parabola in closed form, in expectation over the label noise: of one kept set (`risk_curve`), of a nested
-family of random sets (`risk_curves`), of teachers that saw more and more (`teacher_shares`).
+family of random sets (`risk_curves`), of teachers that saw more and more (`teacher_shares`), and of larger and smaller ones
+(`teacher_capacities`).
 
 What distillation reduces is **variance**: with nested rows no weight in [0, 1] ever adds any. It adds bias, at equal ridges,
 against labels only; it has less bias only than distillation from a teacher that saw no more than the student.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.advice import Plan, Strategy
@@ -30,7 +32,7 @@ from kdtheory.plan import plan
 from kdtheory.pruned_curves import risk_curve, risk_curves, teacher_shares
 from kdtheory.pruned_risk import PrunedRisk, PrunedRisks
 from kdtheory.pruned_setting import given
-from kdtheory.pruned_students import KeptStudent, Teacher
+from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram
 from kdtheory.risk_curves import RiskCurves
 from kdtheory.selection import (
     crossing,
@@ -41,8 +43,10 @@ from kdtheory.selection import (
     scores,
     variance_inflation,
 )
+from kdtheory.teacher_capacity import Capacities, leading_features, teacher_capacities
 
 __all__ = [
+    "Capacities",
     "OrthogonalDesign",
     "Plan",
     "PrunedRisk",
@@ -56,13 +60,16 @@ __all__ = [
     "excess_over_random",
     "gap_ratio",
     "kept_noise_share",
+    "leading_features",
     "optimal_teacher_weight",
     "order_by",
     "plan",
     "risk_curve",
     "risk_curves",
     "scores",
+    "smoothers",
     "students",
+    "teacher_capacities",
     "teacher_shares",
     "variance_inflation",
 ]
@@ -116,8 +123,38 @@ def distillation_helps(gram: ArrayLike, signal: ArrayLike, **settings: Any) -> b
     return risk_curve(gram, signal, **settings).helps
 
 
+def smoothers(
+    gram: ArrayLike,
+    *,
+    kept: ArrayLike,
+    ridge: float,
+    ridge_convention: str,
+    teacher: Teacher | None = None,
+    cross: ArrayLike | None = None,
+) -> Students:
+    """Both students as matrices (m, n) from all labels to predictions; `RiskCurve.from_smoothers` takes them.
+
+    Parameters
+    ----------
+    gram, kept, ridge, ridge_convention, teacher, cross
+        As in `risk_curve`; left out, the m points are the n rows. What a given teacher predicts is not in its matrix, zero.
+
+    Examples
+    --------
+    >>> both = smoothers([[1.0, 0.5], [0.5, 1.0]], kept=[0], ridge=1.0, ridge_convention="absolute")
+    >>> both.on_labels
+    array([[0.5 , 0.  ],
+           [0.25, 0.  ]])
+    """
+    K = checked_gram(gram)
+    at = given(K, np.zeros(len(K)), ridge=ridge, ridge_convention=ridge_convention, teacher=teacher)
+    rows = rows_kept(kept, len(K))
+    new = None if cross is None else matrix(cross, "cross", shape=(None, len(K)))
+    return Students(*KeptStudent.of(K, rows, new).smoothers(at.teacher, ridge_for(ridge, len(rows), ridge_convention)))
+
+
 class Students(NamedTuple):
-    """Predictions of the student on the kept labels, and of the one on the teacher, (m,) or (m, p) each."""
+    """The student on the kept labels and the one on the teacher: predictions (m,) or (m, p), or smoothers (m, n)."""
 
     on_labels: Array
     on_teacher: Array
