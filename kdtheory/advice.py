@@ -1,36 +1,38 @@
-"""What a plan says: per kept share the risk with and without distillation, the weight, and what could be dropped."""
+"""From held-out errors to a choice: the ridge and the weight for a kept share, what they risk, and how well that is known."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from kdtheory.checks import Array
-from kdtheory.likelihood import NoiseEstimate
 from kdtheory.risk_curves import RiskCurves
 
-__all__ = ["Measured", "Plan", "Strategy"]
+__all__ = ["FOLDS", "PARTITIONS", "Choice", "Measured", "Strategy", "choose"]
 
 NORMAL = float(ndtri(0.975))
 TIE = 0.005
-FOLDS = 5  # of the points: ridge and weight are chosen without the fold whose errors are counted
+WIDEST = 2.0  # half of an interval of the weight
+FOLDS, PARTITIONS = 5, 5  # of the points: ridge and weight are chosen without the fold whose errors are counted
+ROUNDING = 1e-10  # of the labels' mean square: what moves the predictions by less is rounding
 
 
 class Measured(NamedTuple):
     """Leave-one-out risk curves of one share, for every ridge tried.
 
-    `by_point` (L, n) averages over subsets, `by_subset` (L, S) over points. Under the likelihood method `law` (3, L) is their
-    expectation under the likeliest law and under those at the ends of its interval.
+    `by_point` (L, n) averages over subsets, `by_subset` (L, S) over points; `square` is the labels' mean square. Under the
+    likelihood method `law` (3, L) is their expectation under the likeliest law and under those at the ends of its interval.
     """
 
     rows: int
     ridges: Array
     by_point: RiskCurves
     by_subset: RiskCurves
+    square: float
     law: RiskCurves | None = None
 
     @property
@@ -48,32 +50,7 @@ class Measured(NamedTuple):
         return 1.0 + self.rows / self.by_point.shape[1]
 
 
-@dataclass(frozen=True, eq=False)
-class Strategy:
-    """One way to train on the kept rows, over the shares.
-
-    Attributes
-    ----------
-    ridge : (k,) array
-        Of the student, absolute.
-    teacher_weight, teacher_weight_interval : (k,) and (k, 2) arrays
-        With its 95 % interval over points and subsets; zero without distillation; nan where it is not identified.
-    risk, risk_interval : (k,) and (k, 2) arrays
-        Mean squared held-out error against the labels.
-    loss, loss_interval : (k,) and (k, 2) arrays
-        Its increase over the risk of all rows without distillation, paired point by point.
-    """
-
-    ridge: Array
-    teacher_weight: Array
-    teacher_weight_interval: Array
-    risk: Array
-    risk_interval: Array
-    loss: Array
-    loss_interval: Array
-
-
-class _Choice(NamedTuple):
+class Choice(NamedTuple):
     """A ridge and a weight for one share, and the errors that follow: mean, by point, by subset, under the laws."""
 
     ridge: float
@@ -84,19 +61,18 @@ class _Choice(NamedTuple):
     subsets: Array
     laws: Array | None
     inflation: float
+    edge: str
 
-    def interval(self, base: _Choice | None = None) -> tuple[float, float, float]:
+    def interval(self, base: Choice | None = None) -> tuple[float, float, float]:
         """Risk with its 95 % interval, or its increase over the risk of a base on all rows."""
         value, points = self.risk, self.points
         ends = np.array([value]) if self.laws is None else self.laws
         if base is not None:
-            value, points, ends = (
-                value - base.risk,
-                points - base.points,
-                ends - (base.risk if base.laws is None else base.laws),
-            )
+            value, points = value - base.risk, points - base.points
+            ends = ends - (base.risk if base.laws is None else base.laws)
         half = NORMAL * np.sqrt(self.inflation * _variance_of_mean(points) + _variance_of_mean(self.subsets))
-        return value, float(ends.min() - half), float(ends.max() + half)
+        lowest = 0.0 if base is None else -np.inf
+        return value, float(max(ends.min() - half, lowest)), float(ends.max() + half)
 
 
 def _variance_of_mean(values: Array) -> float:
@@ -104,15 +80,15 @@ def _variance_of_mean(values: Array) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def _best(curves: RiskCurves, bounds: tuple[float, float] | None) -> tuple[int, float]:
-    """Index of the ridge and the weight of least risk; the weight is zero without bounds, and nan if it is not identified.
+def _best(curves: RiskCurves, bounds: tuple[float, float] | None, square: float) -> tuple[int, float]:
+    """Index of the ridge and the weight of least risk; the weight is zero without bounds, and nan where it is rounding.
 
     A wrong ridge can be undone by an extreme weight: of ridges that risk the same within 0.5 %, the one is taken whose
     weight is nearest to [0, 1].
     """
     if bounds is None:
         return int(np.argmin(curves.start)), 0.0
-    weights = np.asarray(curves.within(*bounds))
+    weights = np.where(np.asarray(curves.curvature) > ROUNDING * square, np.clip(curves.vertex, *bounds), np.nan)
     used = np.nan_to_num(weights, nan=0.0)
     risks = np.asarray(curves.at(used))
     beyond = np.where(risks <= risks.min() * (1 + TIE), np.maximum(used - 1, 0) + np.maximum(-used, 0), np.inf)
@@ -120,169 +96,106 @@ def _best(curves: RiskCurves, bounds: tuple[float, float] | None) -> tuple[int, 
     return best, float(weights[best])
 
 
-def _choose(m: Measured, bounds: tuple[float, float] | None, folds: NDArray[np.intp]) -> _Choice:
-    """Ridge and weight of least mean risk, from all points; the risk of that choice made without the points it is read at."""
-    best, w = _best(m.mean, bounds)
-    interval = (0.0, 0.0) if bounds is None else (np.nan, np.nan)
-    if bounds is not None and np.isfinite(w):
-        interval = _weight_interval(m, best, bounds)
+def choose(m: Measured, bounds: tuple[float, float] | None, partitions: NDArray[np.intp]) -> Choice:
+    """Ridge and weight of least mean risk, from all points, and the risk of that choice made without the points it is read at.
+
+    Parameters
+    ----------
+    m : Measured
+    bounds : (lowest, highest) or None
+        Of the weight; without, it is zero.
+    partitions : (r, n) array
+        The fold of each point; errors are averaged over partitions.
+    """
+    best, w = _best(m.mean, bounds, m.square)
     used = float(np.nan_to_num(w, nan=0.0))
+    points, by_fold = np.zeros(m.by_point.shape[1]), []
+    for folds in partitions:
+        for fold in range(FOLDS):
+            here = folds == fold
+            there, other = _best(m.by_point[:, ~here].mean(axis=1), bounds, m.square)
+            points[here] += np.asarray(m.by_point[there, here](float(np.nan_to_num(other, nan=0.0)))) / len(partitions)
+            by_fold.append(other)
+    laws = None if m.law is None else np.asarray(m.law[:, best](used))
+    risk = float(points.mean() if laws is None else laws[0])
+    interval = (0.0, 0.0)
+    if bounds is not None:
+        w, interval = _weight_interval(m, best, w, np.reshape(by_fold, (-1, FOLDS)), bounds)
+    edge = "" if len(m.ridges) == 1 else {0: "<", len(m.ridges) - 1: ">"}.get(best, "")
     subsets = np.asarray(m.by_subset[best](used))
-    points = np.asarray(m.by_point[best](used))
-    if m.law is not None:
-        laws = np.asarray(m.law[:, best](used))
-        return _Choice(float(m.ridges[best]), w, interval, float(laws[0]), points, subsets, laws, m.inflation)
-    for fold in np.unique(folds):
-        here = folds == fold
-        there, weight = _best(m.by_point[:, ~here].mean(axis=1), bounds)
-        points[here] = m.by_point[there, here](float(np.nan_to_num(weight, nan=0.0)))
-    return _Choice(float(m.ridges[best]), w, interval, float(points.mean()), points, subsets, None, m.inflation)
+    return Choice(float(m.ridges[best]), w, interval, risk, points, subsets, laws, m.inflation, edge)
 
 
-def _weight_interval(m: Measured, best: int, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Around the vertex, the ratio of means linearised; clipped to the bounds as the weight is."""
-    curve, w = m.mean[best], float(m.mean[best].vertex)
-    variances = [
-        _variance_of_mean((each.slope / 2 + w * each.curvature) / float(curve.curvature))
+def _weight_interval(
+    m: Measured, best: int, w: float, by_fold: Array, bounds: tuple[float, float]
+) -> tuple[float, tuple[float, float]]:
+    """The weight and its 95 % interval; nan where that is wider, to a side, than 2 and than half of the weight.
+
+    Its variance over points is that of a ratio of means, linearised, or of the delete-a-fold jackknife, which also sees the
+    choice of the ridge; the larger of the two.
+    """
+    nothing = float("nan"), (float("nan"), float("nan"))
+    if not np.isfinite(w):
+        return nothing
+    curve, vertex = m.mean[best], float(m.mean[best].vertex)
+    over_points, over_subsets = (
+        _variance_of_mean((each.slope / 2 + vertex * each.curvature) / float(curve.curvature))
         for each in (m.by_point[best], m.by_subset[best])
-    ]
-    ends = np.array([w]) if m.law is None else np.asarray(m.law[:, best].vertex)
-    half = NORMAL * np.sqrt(m.inflation * variances[0] + variances[1])
-    return float(np.clip(ends.min() - half, *bounds)), float(np.clip(ends.max() + half, *bounds))
+    )
+    jackknife = (FOLDS - 1) * float(np.nan_to_num(by_fold).var(axis=1).mean())
+    ends = np.array([vertex]) if m.law is None else np.asarray(m.law[:, best].vertex)
+    half = NORMAL * np.sqrt(max(m.inflation * over_points, jackknife) + over_subsets)
+    low, high = float(ends.min() - half), float(ends.max() + half)
+    if (high - low) / 2 > max(WIDEST, abs(vertex) / 2):
+        return nothing
+    return w, (float(np.clip(low, *bounds)), float(np.clip(high, *bounds)))
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """Advice for every kept share.
+class Strategy:
+    """One way to train on the kept rows, over the shares.
 
     Attributes
     ----------
-    keep_fractions, counts : (k,) arrays
-        Shares, ascending, the last is 1; and the rows they keep.
-    without, with_distillation : Strategy
-    noise : NoiseEstimate
-        Of largest marginal likelihood, whatever the method.
-    teacher_ridge : float
-        Absolute.
-    ridge_convention, method, bounds, tolerance, subsets
-        As given.
+    ridge : (k,) array
+        Of the student, absolute.
+    teacher_weight, teacher_weight_interval : (k,) and (k, 2) arrays
+        Optimal weight at that ridge, and its 95 % interval over points and subsets; zero without distillation; nan where it
+        is not identified: the teacher moves nothing, or the interval is wider, to a side, than 2 and than half of the weight.
+    helps : (k,) array of bool
+        Whether the weight lowers the held-out risk. Where it does not, risk and loss are those without distillation.
+    risk, risk_interval : (k,) and (k, 2) arrays
+        Mean squared held-out error against the labels.
+    loss, loss_interval : (k,) and (k, 2) arrays
+        Its increase over the risk of all rows without distillation, paired point by point.
+    edge : list of str
+        "<" or ">" where the ridge is the first or last that was tried.
     """
 
-    keep_fractions: Array
-    counts: Any
-    without: Strategy
-    with_distillation: Strategy
-    noise: NoiseEstimate
-    teacher_ridge: float
-    ridge_convention: str
-    method: str
-    bounds: tuple[float, float]
-    tolerance: float
-    subsets: int
+    ridge: Array
+    teacher_weight: Array
+    teacher_weight_interval: Array
+    helps: NDArray[np.bool_]
+    risk: Array
+    risk_interval: Array
+    loss: Array
+    loss_interval: Array
+    edge: list[str]
 
     @classmethod
-    def of(cls, measured: list[Measured], keep_fractions: Array, **settings: Any) -> Plan:
-        """From the curves of every share; the last one is that of all rows."""
-        counts = np.array([m.rows for m in measured])
-        n = int(counts[-1])
-        folds = np.random.default_rng(0).permutation(n) % FOLDS
-        bare = [_choose(m, None, folds) for m in measured]
-        distilled = [_choose(m, settings["bounds"], folds) for m in measured]
-        return cls(keep_fractions, counts, _strategy(bare, bare[-1]), _strategy(distilled, bare[-1]), **settings)
-
-    def droppable(self, *, distilled: bool = True, surely: bool = False) -> float:
-        """Largest share that could be dropped at a loss within the tolerance, among the shares asked for.
-
-        Parameters
-        ----------
-        distilled : bool
-            With distillation at the optimal weight, or without any.
-        surely : bool
-            Whether the whole 95 % interval of the loss must be within the tolerance, not its estimate only.
-        """
-        strategy = self.with_distillation if distilled else self.without
-        loss = strategy.loss_interval[:, 1] if surely else strategy.loss
-        costly = np.flatnonzero(loss[:-1] > self.tolerance * self.without.risk[-1])  # keeping all rows drops nothing
-        return 1.0 - float(self.keep_fractions[costly[-1] + 1 if len(costly) else 0])
-
-    def __str__(self) -> str:
-        ridge = {
-            "tuned": "the student's ridge tuned for every share",
-            "absolute": "the same ridge for every share",
-            "per_example": "the student's ridge in proportion to its rows",
-        }[self.ridge_convention]
-        how = "leave-one-out" if self.method == "loo" else "expected leave-one-out under the likeliest law"
-        lines = [
-            f"{self.counts[-1]} rows, teacher ridge {self.teacher_ridge:.3g} (absolute: K + ridge I), {ridge}; {how}, "
-            f"{self.subsets} random subsets",
-            f"noise variance {self.noise.noise_variance:.3g} (marginal likelihood, 95 %: {self.noise.low[1]:.3g} to "
-            f"{self.noise.high[1]:.3g}); risk is against labels, noise included",
-            "",
-            "              without distillation        with distillation",
-            "  kept   rows    ridge    risk    loss       ridge  teacher weight [95 %]       risk    loss [95 %]",
-        ]
-        base = float(self.without.risk[-1])
-        for i, (share, rows) in enumerate(zip(self.keep_fractions, self.counts, strict=True)):
-            a, b = self.without, self.with_distillation
-            low, high = b.teacher_weight_interval[i]
-            weight = f"{b.teacher_weight[i]:6.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "  not identified"
-            lost = 100 * np.array([b.loss[i], *b.loss_interval[i]]) / base
-            lines.append(
-                f"{share:6.3g} {rows:6d} {a.ridge[i]:8.2g} {a.risk[i]:7.4g} {100 * a.loss[i] / base:+6.1f}%    "
-                f"{b.ridge[i]:8.2g} {weight:25s} {b.risk[i]:7.4g} {lost[0]:+6.1f}% [{lost[1]:+.1f}, {lost[2]:+.1f}]"
-            )
-        share = [[100 * self.droppable(distilled=d, surely=s) for s in (False, True)] for d in (False, True)]
-        lines += [
-            "",
-            f"At a loss of at most {100 * self.tolerance:.3g} % of the risk on all rows, {share[0][0]:.0f} % could be dropped "
-            f"without distillation and {share[1][0]:.0f} % with it",
-            f"(by the upper ends of the 95 % intervals: {share[0][1]:.0f} % and {share[1][1]:.0f} %).",
-        ]
-        return "\n".join(lines)
-
-    def figure(self) -> Any:
-        """Risk and optimal weight over the kept share, as a Matplotlib figure.
-
-        Raises
-        ------
-        ImportError
-            If Matplotlib is missing.
-        """
-        try:
-            from matplotlib.figure import Figure  # noqa: PLC0415
-        except ImportError as error:
-            raise ImportError("`figure` needs Matplotlib: pip install 'kdtheory[figures]'.") from error
-        figure = Figure(figsize=(7.0, 2.9), layout="constrained")
-        risk, weight = figure.subplots(1, 2)
-        kept = 100 * self.keep_fractions
-        both = ((self.without, "#222222", "o", "without"), (self.with_distillation, "#0072B2", "s", "with"))
-        for strategy, color, marker, label in both:
-            gap = np.abs(strategy.risk_interval.T - strategy.risk)
-            risk.errorbar(
-                kept, strategy.risk, gap, marker=marker, ms=4, color=color, mfc="white", label=f"{label} distillation"
-            )
-        base = float(self.without.risk[-1])
-        risk.axhspan(base, base * (1 + self.tolerance), color="#009E73", alpha=0.3, lw=0)
-        risk.axhline(base, color="#009E73", lw=0.8, label="all rows, no distillation")
-        risk.set(xlabel="kept share of the rows (%)", ylabel="held-out squared error", xscale="log")
-        risk.legend(frameon=False, fontsize=7)
-        chosen = self.with_distillation
-        gap = np.abs(chosen.teacher_weight_interval.T - chosen.teacher_weight)
-        weight.errorbar(kept, chosen.teacher_weight, gap, marker="s", ms=4, color="#0072B2", mfc="white")
-        weight.axhline(0.0, color="#999999", lw=0.6)
-        weight.set(xlabel="kept share of the rows (%)", ylabel="optimal teacher weight", xscale="log")
-        return figure
-
-
-def _strategy(choices: list[_Choice], base: _Choice) -> Strategy:
-    risks = np.array([choice.interval() for choice in choices])
-    losses = np.array([choice.interval(base) for choice in choices])
-    return Strategy(
-        ridge=np.array([choice.ridge for choice in choices]),
-        teacher_weight=np.array([choice.weight for choice in choices]),
-        teacher_weight_interval=np.array([choice.weight_interval for choice in choices]),
-        risk=risks[:, 0],
-        risk_interval=risks[:, 1:],
-        loss=losses[:, 0],
-        loss_interval=losses[:, 1:],
-    )
+    def of(cls, choices: list[Choice], instead: list[Choice], base: Choice) -> Strategy:
+        """From the choice for each share, what to do instead where it does not pay, and the base on all rows."""
+        helps = np.array([a.risk < b.risk and np.isfinite(a.weight) for a, b in zip(choices, instead, strict=True)])
+        taken = [a if good else b for a, b, good in zip(choices, instead, helps, strict=True)]
+        risks, losses = (np.array([choice.interval(other) for choice in taken]) for other in (None, base))
+        return cls(
+            ridge=np.array([choice.ridge for choice in choices]),
+            teacher_weight=np.array([choice.weight for choice in choices]),
+            teacher_weight_interval=np.array([choice.weight_interval for choice in choices]),
+            helps=helps,
+            risk=risks[:, 0],
+            risk_interval=risks[:, 1:],
+            loss=losses[:, 0],
+            loss_interval=losses[:, 1:],
+            edge=[choice.edge for choice in choices],
+        )

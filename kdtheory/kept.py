@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdtheory.checks import numeric, schedule, whole
 
-__all__ = ["Rows", "kept_count", "nested_rows", "random_orders", "ridge_for", "rows_kept", "shares"]
+__all__ = ["Rows", "kept_count", "random_orders", "ridge_for", "rows_kept", "shares"]
 
 Rows = NDArray[np.intp]
 CONVENTIONS = ("absolute", "per_example")
@@ -48,6 +48,8 @@ def rows_kept(kept: ArrayLike, n: int, name: str = "kept") -> Rows:
 
 def shares(keep_fractions: ArrayLike, name: str = "keep_fractions") -> NDArray[np.float64]:
     """Shares of the rows, each above 0 and at most 1."""
+    if numeric(keep_fractions, name).dtype == bool:
+        raise ValueError(f"`{name}` must hold shares of the rows, got truth values; a mask of rows is `kept`.")
     values = schedule(keep_fractions, name, above_zero=True)
     if (values > 1).any():
         raise ValueError(f"`{name}` must be at most 1, the share that is KEPT, got {float(values[values > 1][0])}.")
@@ -55,7 +57,7 @@ def shares(keep_fractions: ArrayLike, name: str = "keep_fractions") -> NDArray[n
 
 
 def kept_count(fraction: float, n: int, name: str = "keep_fractions") -> int:
-    """Rows kept: the share of n, rounded to the nearest whole number.
+    """Rows kept: the share of n, rounded to the nearest whole number, halves to the even one.
 
     Raises
     ------
@@ -72,11 +74,6 @@ def random_orders(n: int, subsets: int, seed: int) -> NDArray[np.intp]:
     """Independent random orders of all rows, (subsets, n): the first m rows of one are a random subset, nested over m."""
     rng = np.random.default_rng(whole(seed, "seed"))
     return np.array([rng.permutation(n) for _ in range(whole(subsets, "subsets", least=1))])
-
-
-def nested_rows(order: ArrayLike, n: int, fraction: float) -> Rows:
-    """The first rows of an order, as many as the share of n says."""
-    return np.asarray(order, dtype=np.intp)[: kept_count(fraction, n)]
 
 
 def ridge_for(ridge: float, count: int, convention: str) -> float:

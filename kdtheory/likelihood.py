@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
-from kdtheory.checks import Array, column_shape, outputs
+from kdtheory.checks import column_shape, outputs
 from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["NoiseEstimate", "marginal_likelihood"]
@@ -80,6 +80,8 @@ def marginal_likelihood(spectrum: Spectrum, y: ArrayLike) -> NoiseEstimate:
     labels = column_shape(outputs(y, "y", length=spectrum.n))
     if not np.any(labels):
         raise ValueError("`y` must not be zero everywhere: there is nothing to estimate.")
+    if not spectrum.eigenvalues[0] > 0:
+        raise ValueError("`spectrum` must be that of a kernel matrix other than zero.")
     n, p = labels.shape
     d = np.concatenate([spectrum.eigenvalues, np.zeros(n - spectrum.rank)])
     energy = np.zeros(n)
@@ -114,8 +116,3 @@ def marginal_likelihood(spectrum: Spectrum, y: ArrayLike) -> NoiseEstimate:
         return pair(float(brentq(lambda x: deviance(x) - level, min(outer, centre), max(outer, centre))))
 
     return NoiseEstimate(*pair(centre), end(float(tried[0])), end(float(tried[-1])))
-
-
-def draws_of(spectrum: Spectrum, scale: float, noise_variance: float) -> Array:
-    r"""Columns C with :math:`CC^\top = aK + \sigma^2 I`: sums of squares over them are expectations over labels, (n, n)."""
-    return np.asarray(spectrum.eigenvectors * np.sqrt(scale * spectrum.eigenvalues + noise_variance))

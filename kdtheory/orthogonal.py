@@ -79,7 +79,12 @@ class OrthogonalDesign:
         if self.ridge_convention not in CONVENTIONS:
             raise ValueError(f'`ridge_convention` must be "absolute" or "per_example", got {self.ridge_convention!r}.')
         names = [name for name in self.__dataclass_fields__ if name != "ridge_convention"]
-        arrays = np.broadcast_arrays(*(finite_array(getattr(self, name), name) for name in names))
+        given = [finite_array(getattr(self, name), name) for name in names]
+        try:
+            arrays = np.broadcast_arrays(*given)
+        except ValueError:
+            shapes = ", ".join(f"`{name}` {array.shape}" for name, array in zip(names, given, strict=True))
+            raise ValueError(f"`n` and the other numbers must have shapes that fit together, got {shapes}.") from None
         for name, array in zip(names, arrays, strict=True):
             zero = name in ("ridge", "noise_variance")
             if not ((array >= 0) if zero else (array > 0)).all():

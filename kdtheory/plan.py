@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.advice import Measured, Plan
-from kdtheory.checks import Array, column_shape, matrix, outputs, positive, whole
+from kdtheory.advice import Measured
+from kdtheory.checks import Array, column_shape, matrix, numeric, outputs, positive, whole
 from kdtheory.kept import kept_count, random_orders, ridge_for, shares
 from kdtheory.leave_one_out import loo_grid
-from kdtheory.likelihood import NoiseEstimate, draws_of, marginal_likelihood
+from kdtheory.likelihood import NoiseEstimate, marginal_likelihood
 from kdtheory.pruned_leave_one_out import HeldOut, held_out_pairs
 from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram
+from kdtheory.pruning_plan import Plan
 from kdtheory.risk_curves import RiskCurves
 from kdtheory.spectrum import Spectrum
 
@@ -72,7 +73,8 @@ def plan(
         :math:`N(0, aK + \sigma^2 I)`, with a and :math:`\sigma^2` of largest likelihood: steadier, if the kernel describes
         the data.
     bounds : (lowest, highest), optional
-        Of the teacher weight; (0, 1) for training code that takes no other.
+        Of the teacher weight; (0, 1) for training code that takes no other. Left out, any: on all rows the tuned ridge
+        leaves little to gain, and an extreme weight at an extreme ridge may come out as the best by a hair.
     tolerance : float
         A loss up to this share of the risk on all rows counts as none.
     subsets, seed : int
@@ -109,6 +111,8 @@ def plan(
     given = matrix(points, "points")
     if kernel is None and given.shape[0] != given.shape[1]:
         raise ValueError(f"`points` must be a square Gram matrix where no `kernel` is given, got shape {given.shape}.")
+    if kernel is not None and not callable(kernel):
+        raise ValueError(f"`kernel` must be a function of point sets, got {kernel!r}; kernels.named gives one by its name.")
     K = checked_gram(given, "points") if kernel is None else checked_gram(kernel(given), "kernel")
     labels = column_shape(outputs(y, "y", length=len(K)))
     n = len(K)
@@ -117,7 +121,7 @@ def plan(
     for name, value, known in (("ridge_convention", ridge_convention, CONVENTIONS), ("method", method, ("loo", "likelihood"))):
         if value not in known:
             raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
-    limits = np.array([-np.inf, np.inf] if bounds is None else bounds, dtype=np.float64)
+    limits = np.array([-np.inf, np.inf]) if bounds is None else numeric(bounds, "bounds").astype(np.float64)
     if limits.shape != (2,) or not limits[0] < limits[1]:
         raise ValueError(f"`bounds` must be (lowest, highest) teacher weights, got {bounds!r}.")
     spectrum = Spectrum.from_gram(K)
@@ -125,10 +129,12 @@ def plan(
     level = _teacher_ridge(spectrum, labels, ridge, noise, method)
     teacher = Teacher.ridge(K, ridge=level, ridge_convention="absolute")
     fractions = np.unique(np.append(shares(keep_fractions), 1.0))
+    counts = [kept_count(fraction, n) for fraction in fractions.tolist()]
+    fractions = fractions[np.append(np.diff(counts) > 0, True)]  # shares that keep the same rows are one
     orders = random_orders(n, whole(subsets, "subsets", least=2), seed)
-    laws = []
+    laws: tuple[tuple[float, float], ...] = ()
     if method == "likelihood":
-        laws = [draws_of(spectrum, *law) for law in ((noise.scale, noise.noise_variance), noise.low, noise.high)]
+        laws = ((noise.scale, noise.noise_variance), noise.low, noise.high)
     measured = []
     for i, fraction in enumerate(fractions.tolist()):
         count = kept_count(fraction, n)
@@ -136,7 +142,7 @@ def plan(
         if ridge_convention == "tuned":
             ridges = level * AROUND
         students = [KeptStudent.of(K, order[:count]) for order in (orders if count < n else orders[:1])]
-        measured.append(_measure(students, labels, laws, teacher, ridges))
+        measured.append(_measure(students, labels, teacher, ridges, spectrum, laws))
         if progress:
             end = "" if i + 1 < len(fractions) else "\n"
             print(f"\rplan: {i + 1} of {len(fractions)} shares", end=end, file=sys.stderr, flush=True)
@@ -164,26 +170,36 @@ def _teacher_ridge(spectrum: Spectrum, labels: Array, ridge: float | None, noise
     return float(tried[errors.argmin()])
 
 
-def _measure(students: Sequence[KeptStudent], labels: Array, laws: list[Array], teacher: Teacher, ridges: Array) -> Measured:
-    """Leave-one-out curves of one share, of the labels and in expectation under each law."""
-    measured = _held_out_curves(students, labels, teacher, ridges)  # (subsets, ridges, points)
-    expected = [_held_out_curves(students, draws, teacher, ridges).scaled(draws.shape[1]) for draws in laws]
-    law = RiskCurves.gather(each.mean(axis=2).mean(axis=0) for each in expected) if laws else None
-    return Measured(len(students[0].kept), ridges, measured.mean(axis=0), measured.mean(axis=2).transpose(), law)
+def _measure(
+    students: Sequence[KeptStudent],
+    labels: Array,
+    teacher: Teacher,
+    ridges: Array,
+    spectrum: Spectrum,
+    laws: Sequence[tuple[float, float]],
+) -> Measured:
+    """Leave-one-out curves of one share, of the labels and in expectation under each law (scale, noise variance)."""
+    pairs = [held_out_pairs(student, labels, teacher, ridges) for student in students]
+    even = np.full((1, labels.shape[1]), 1.0 / labels.shape[1])
+    measured = RiskCurves.gather(
+        RiskCurves.gather(_by_point(pair, labels, even)[0] for pair in of_ridges) for of_ridges in pairs
+    )  # (subsets, ridges, points)
+    law = None
+    if laws:
+        # labels of covariance a K + s^2 I are its eigenvectors with independent weights of variance a d + s^2
+        U = spectrum.eigenvectors
+        variances = np.array([scale * spectrum.eigenvalues + noise for scale, noise in laws])
+        drawn = [
+            [_by_point(pair, U, variances).mean(axis=1) for pair in held_out_pairs(each, U, teacher, ridges)]
+            for each in students
+        ]
+        law = RiskCurves.gather(RiskCurves.gather(each) for each in drawn).mean(axis=0).transpose()
+    by_subset, square = measured.mean(axis=2).transpose(), float(np.mean(labels**2))
+    return Measured(len(students[0].kept), ridges, measured.mean(axis=0), by_subset, square, law)
 
 
-def _held_out_curves(students: Sequence[KeptStudent], labels: Array, teacher: Teacher, ridges: Array) -> RiskCurves:
-    """Curves (subsets, ridges, points) of the squared leave-one-out errors, averaged over outputs."""
-
-    def curves(student: KeptStudent) -> RiskCurves:
-        pairs = held_out_pairs(student, labels, teacher, ridges)
-        return RiskCurves.gather(_by_point(pair, labels) for pair in pairs)
-
-    return RiskCurves.gather(curves(student) for student in students)
-
-
-def _by_point(pair: HeldOut, labels: Array) -> RiskCurves:
-    """Risk curves (n,) of the points."""
+def _by_point(pair: HeldOut, labels: Array, weights: Array) -> RiskCurves:
+    """Risk curves (k, n) of the points, squares weighed over outputs (n, p) by each row of the weights (k, p)."""
     gap = labels - pair.on_labels
     parts = (gap**2, -2 * gap * pair.change, pair.change**2, pair.on_labels**2)
-    return RiskCurves(*(part.mean(axis=1) for part in parts))
+    return RiskCurves(*(weights @ part.T for part in parts))

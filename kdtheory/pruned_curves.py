@@ -83,9 +83,10 @@ def risk_curve(
         gram, signal, ridge=ridge, ridge_convention=ridge_convention, teacher=teacher, cross=cross, signal_new=signal_new
     )
     rows, variance = rows_kept(kept, len(at.gram)), positive(noise_variance, "noise_variance", zero=True)
+    ridge = positive(ridge, "ridge", zero=True)
     level = ridge_for(ridge, len(rows), ridge_convention)
     bias, noise = _parts(KeptStudent.of(at.gram, rows, at.cross), at, at.teacher, level)
-    return PrunedRisk(bias, noise, variance, float(ridge), ridge_convention, len(rows), len(at.gram))
+    return PrunedRisk(bias, noise, variance, ridge, ridge_convention, len(rows), len(at.gram))
 
 
 def risk_curves(
@@ -142,7 +143,7 @@ def risk_curves(
         gram, signal, ridge=ridge, ridge_convention=ridge_convention, teacher=teacher, cross=cross, signal_new=signal_new
     )
     n, variance = len(at.gram), positive(noise_variance, "noise_variance", zero=True)
-    fractions = shares(keep_fractions)
+    ridge, fractions = positive(ridge, "ridge", zero=True), shares(keep_fractions)
     counts = np.array([kept_count(fraction, n) for fraction in fractions])
     parts = [
         _parts(KeptStudent.of(at.gram, order[:m], at.cross), at, at.teacher, ridge_for(ridge, m, ridge_convention))
@@ -150,7 +151,7 @@ def risk_curves(
         for m in counts.tolist()
     ]
     bias, noise = _tables(parts, len(counts))
-    return PrunedRisks(fractions, counts, bias, noise, variance, float(ridge), ridge_convention)
+    return PrunedRisks(fractions, counts, bias, noise, variance, ridge, ridge_convention)
 
 
 def teacher_shares(
@@ -207,10 +208,12 @@ def teacher_shares(
     K = at.gram if teacher_gram is None else checked_gram(teacher_gram, "teacher_gram")
     if len(K) != n:
         raise ValueError(f"`teacher_gram` must have {n} rows like `gram`, got {len(K)}.")
+    ridge = positive(ridge, "ridge", zero=True)
     own = ridge if teacher_ridge is None else positive(teacher_ridge, "teacher_ridge", zero=True)
     seen = shares(seen_fractions, "seen_fractions")
     counts = np.array([kept_count(fraction, n, "seen_fractions") for fraction in seen])
-    m = kept_count(float(shares(keep_fraction, "keep_fraction")[0]), n, "keep_fraction")
+    share = shares([positive(keep_fraction, "keep_fraction")], "keep_fraction")[0]
+    m = kept_count(float(share), n, "keep_fraction")
     parts = []
     for order in orders_of(None, n, subsets, seed):
         student = KeptStudent.of(at.gram, order[:m], at.cross)
@@ -218,7 +221,16 @@ def teacher_shares(
             teacher = Teacher.ridge(K, ridge=own, ridge_convention=ridge_convention, seen=order[:count])
             parts.append(_parts(student, at, teacher, ridge_for(ridge, m, ridge_convention)))
     bias, noise = _tables(parts, len(counts))
-    return PrunedRisks(seen, counts, bias, noise, variance, float(ridge), ridge_convention, whose="seen by the teacher")
+    return PrunedRisks(
+        seen,
+        counts,
+        bias,
+        noise,
+        variance,
+        ridge,
+        ridge_convention,
+        whose=f"seen by a teacher of ridge {own:.4g}; the student keeps {m} rows",
+    )
 
 
 def _parts(student: KeptStudent, at: Setting, teacher: Teacher, level: float) -> tuple[RiskCurves, RiskCurves]:

@@ -15,6 +15,16 @@ from kdtheory.risk_curves import RiskCurves
 __all__ = ["PrunedRisk", "PrunedRisks"]
 
 LEVEL = 0.975  # upper end of a two-sided 95 % interval
+FAINT = 0.01  # noise of this share of the student's size, in standard deviations, must not decide the weight
+
+
+def _identified(bias: RiskCurves, variance: RiskCurves, noise_variance: float) -> Any:
+    """Whether the teacher moves the student, and noise of a hundredth of the signal would not move the weight by more than
+    one, or by half of itself.
+    """
+    now, more = (bias + variance.scaled(noise_variance + extra) for extra in (0.0, FAINT**2 * np.asarray(bias.size)))
+    w, other = np.asarray(now.vertex), np.asarray(more.vertex)
+    return (np.asarray(now.identified) & (np.abs(w - other) <= np.maximum(1.0, np.abs(w) / 2)))[()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +67,18 @@ class PrunedRisk:
 
     @property
     def optimal_weight(self) -> float:
-        """The vertex; nan where no weight can be told from another, see `identified`."""
-        return float(self.curves.optimal_weight)
+        """The vertex; nan where it means nothing, see `identified`."""
+        return float(self.curves.vertex) if self.identified else float("nan")
 
     @property
     def minimum(self) -> float:
-        """Risk at the optimal weight."""
-        return float(self.curves.minimum)
+        """Risk at the optimal weight; that on labels only where none is identified."""
+        return float(self.curves.minimum if self.identified else self.curves.start)
 
     @property
     def gain(self) -> float:
         """What the optimal weight saves against no distillation."""
-        return float(self.curves.gain)
+        return float(self.curves.gain) if self.identified else 0.0
 
     @property
     def identifiability(self) -> float:
@@ -77,8 +87,11 @@ class PrunedRisk:
 
     @property
     def identified(self) -> bool:
-        """Whether the teacher moves the student enough for a weight to mean anything."""
-        return bool(self.curves.identified)
+        """Whether the teacher moves the student, and noise of 1 % of the signal moves the weight by at most 1, or by half.
+
+        A teacher that interpolates noiseless labels fails it: whatever little noise there is decides its weight.
+        """
+        return bool(_identified(self.bias, self.variance, self.noise_variance))
 
     @property
     def helps(self) -> bool:
@@ -87,14 +100,15 @@ class PrunedRisk:
 
     @property
     def noise_limit(self) -> float:
-        r"""The optimal weight in pure noise; at least 1/2 with nested rows."""
+        r"""The optimal weight in pure noise; at least 1/2 for ridge teachers that have seen the kept rows."""
         return float(self.variance.vertex)
 
     @property
     def helps_above(self) -> float:
-        r"""The noise variance above which distillation helps; infinite if at none. Nested rows: below it never does.
+        r"""The noise variance above which distillation helps; infinite if at none.
 
-        The slope of the risk at weight zero is linear in :math:`\sigma^2`, and the noise part of it negative with nested rows.
+        Below it never does, if the teacher is a ridge fit that has seen the kept rows: the slope of the risk at weight zero is
+        linear in :math:`\sigma^2`, and its noise part negative.
         """
         of_bias, of_noise = float(self.bias.slope), float(self.variance.slope)
         if of_noise < 0:
@@ -166,8 +180,13 @@ class PrunedRisks:
 
     @property
     def optimal_weight(self) -> Array:
-        """Of the mean risk, (k,); nan where no weight is identified."""
-        return np.asarray(self.mean.optimal_weight)
+        """Of the mean risk, (k,); nan where none is identified, as in `PrunedRisk`."""
+        return np.where(self.identified, self.mean.vertex, np.nan)
+
+    @property
+    def identified(self) -> Array:
+        """As in `PrunedRisk`, of the mean risk, (k,)."""
+        return np.asarray(_identified(self.bias.mean(axis=1), self.variance.mean(axis=1), self.noise_variance))
 
     @property
     def interval(self) -> Array:
@@ -193,10 +212,11 @@ class PrunedRisks:
             "  share   rows  on labels  on teacher  at optimum  optimal weight [95 % over subsets]",
         ]
         for i, (share, rows) in enumerate(zip(self.shares, self.counts, strict=True)):
-            weight = f"{mean.optimal_weight[i]:.3f} [{interval[i, 0]:.3f}, {interval[i, 1]:.3f}]"
-            if not mean.identified[i]:
-                weight = f"not identified: the teacher moves the student by {mean.identifiability[i]:.2g} of its size"
-            risks = (mean.start[i], mean(1.0)[i], mean.minimum[i])
+            weight, least = f"{mean.vertex[i]:.3f} [{interval[i, 0]:.3f}, {interval[i, 1]:.3f}]", mean.minimum[i]
+            if not self.identified[i]:
+                moved = f"the teacher moves the student by {mean.identifiability[i]:.2g} of its size"
+                weight, least = f"not identified: {moved}", mean.start[i]
+            risks = (mean.start[i], mean(1.0)[i], least)
             lines.append(f"{share:7.3g} {rows:6d} {risks[0]:10.4g} {risks[1]:11.4g} {risks[2]:11.4g}  {weight}")
         return "\n".join(lines)
 

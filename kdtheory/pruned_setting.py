@@ -41,6 +41,10 @@ def given(
     level = positive(ridge, "ridge", zero=True)
     if teacher is None:
         teacher = Teacher.ridge(K, ridge=level, ridge_convention=ridge_convention)
+    if not isinstance(teacher, Teacher):
+        raise ValueError(
+            f"`teacher` must be a Teacher, got {type(teacher).__name__}; make one by Teacher.ridge, linear or fixed."
+        )
     if teacher.n != len(K):
         raise ValueError(f"`teacher` must predict at all {len(K)} rows of `gram`, got {teacher.n}.")
     if (cross is None) != (signal_new is None):
@@ -60,7 +64,10 @@ def orders_of(orders: ArrayLike | None, n: int, subsets: int, seed: int) -> NDAr
     """Orders of all rows, (subsets, n): those given, or random ones."""
     if orders is None:
         return random_orders(n, subsets, seed)
-    given = np.array([rows_kept(order, n, "orders") for order in np.atleast_2d(np.asarray(orders))])
+    try:
+        given = np.array([rows_kept(order, n, "orders") for order in np.atleast_2d(np.asarray(orders))])
+    except ValueError as error:
+        raise ValueError(f"`orders` must be one order of all {n} rows, or one for each subset: {error}") from None
     if given.shape[1] != n:
         raise ValueError(f"`orders` must hold all {n} rows in each order, got {given.shape[1]}.")
     return given

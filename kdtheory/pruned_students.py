@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +29,7 @@ from kdtheory.kept import Rows, ridge_for, rows_kept
 from kdtheory.risk_curves import RiskCurves
 from kdtheory.spectrum import Spectrum
 
-__all__ = ["KeptStudent", "Moments", "Teacher", "checked_gram", "dual_of"]
+__all__ = ["KeptStudent", "Teacher", "checked_gram", "dual_of"]
 
 
 def checked_gram(gram: ArrayLike, name: str = "gram") -> Array:
@@ -73,6 +72,10 @@ class Teacher:
     n: int
     smoother: Array | None = None
     predictions: Array | None = None
+
+    def __post_init__(self) -> None:
+        if (self.smoother is None) == (self.predictions is None):
+            raise ValueError("`Teacher` must have a smoother or predictions; make one by Teacher.ridge, linear or fixed.")
 
     @classmethod
     def ridge(cls, gram: ArrayLike, *, ridge: float, ridge_convention: str, seen: ArrayLike | None = None) -> Teacher:
@@ -131,14 +134,6 @@ class Teacher:
                 f"`teacher` must have the outputs of the labels, {labels.shape[1]}, got {self.predictions.shape[1]}."
             )
         return self.predictions
-
-
-class Moments(NamedTuple):
-    r"""Noise part of a risk curve, per point and unit noise variance, of :math:`A E_F + w A(G_F - E_F)`."""
-
-    on_labels: float
-    product: float
-    change: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,17 +196,12 @@ class KeptStudent:
         rotated = self.spectrum.eigenvectors.T @ teacher.smoother[self.kept]
         return np.asarray(rotated[:, self.kept] @ self.spectrum.eigenvectors), np.asarray(rotated @ rotated.T)
 
-    def moments(self, heard: tuple[Array, Array] | None, ridge: float) -> Moments:
-        """Traces of the noise part, from what the teacher lets the student hear."""
+    def variance(self, heard: tuple[Array, Array] | None, ridge: float) -> RiskCurves:
+        """Variance of the student per unit noise variance, from what the teacher lets it hear."""
         dual = dual_of(self.spectrum, ridge)
         W = dual[:, None] * self.gram_of_basis * dual
         own = float(np.trace(W))
         if heard is None:
-            return Moments(own, -own, own)
+            return RiskCurves(own, -2 * own, own, own)
         with_labels, with_itself = (float(np.sum(W * part.T)) for part in heard)
-        return Moments(own, with_labels - own, max(with_itself - 2 * with_labels + own, 0.0))
-
-    def variance(self, heard: tuple[Array, Array] | None, ridge: float) -> RiskCurves:
-        """Variance of the student per unit noise variance."""
-        at = self.moments(heard, ridge)
-        return RiskCurves(at.on_labels, 2 * at.product, at.change, at.on_labels)
+        return RiskCurves(own, 2 * (with_labels - own), max(with_itself - 2 * with_labels + own, 0.0), own)

@@ -5,8 +5,10 @@ weight. Here is the parabola in closed form, in expectation over the label noise
 family of random sets (`risk_curves`), of teachers that saw more and more (`teacher_shares`), and of larger and smaller ones
 (`teacher_capacities`).
 
-What distillation reduces is **variance**: with nested rows no weight in [0, 1] ever adds any. It adds bias, at equal ridges,
-against labels only; it has less bias only than distillation from a teacher that saw no more than the student.
+What distillation reduces is **variance**: if the teacher is a ridge fit, of any kernel, that has seen the kept rows, no
+weight in [0, 1] adds any. It does not reduce bias against labels only: in an orthogonal design every such weight adds some,
+in others nearly always. It has less bias than distillation from a teacher that saw no more than the student: the same two
+words hold.
 
 The ridge decides the optimal weight, so that every function asks how `ridge` is meant: "absolute", :math:`K + \lambda I`
 whatever is kept, or "per_example", the ridge per kept example, which is weight decay in a mean loss.
@@ -24,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.advice import Plan, Strategy
+from kdtheory.advice import Strategy
 from kdtheory.checks import Array, matrix, outputs
 from kdtheory.kept import ridge_for, rows_kept
 from kdtheory.orthogonal import OrthogonalDesign
@@ -33,6 +35,7 @@ from kdtheory.pruned_curves import risk_curve, risk_curves, teacher_shares
 from kdtheory.pruned_risk import PrunedRisk, PrunedRisks
 from kdtheory.pruned_setting import given
 from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram
+from kdtheory.pruning_plan import Plan
 from kdtheory.risk_curves import RiskCurves
 from kdtheory.selection import (
     crossing,
@@ -82,7 +85,7 @@ def optimal_teacher_weight(gram: ArrayLike, signal: ArrayLike, **settings: Any) 
     ------
     ValueError
         As in `risk_curve`; and if no weight is identified, because the teacher agrees with the kept labels (zero noise and a
-        teacher that interpolates, for example) and so moves the student by less than 0.02 of its size.
+        teacher that interpolates, for example); see `PrunedRisk.identified`.
 
     Examples
     --------
@@ -96,8 +99,9 @@ def optimal_teacher_weight(gram: ArrayLike, signal: ArrayLike, **settings: Any) 
     risk = risk_curve(gram, signal, **settings)
     if not risk.identified:
         raise ValueError(
-            f"`teacher` must differ from the labels at the kept rows for an optimal weight to exist: it moves the student by "
-            f"{risk.identifiability:.2g} of its size, at noise variance {risk.noise_variance:.3g}; give it a larger ridge."
+            f"`teacher` must differ from the labels at the kept rows for an optimal weight to be identified: at noise "
+            f"variance {risk.noise_variance:.3g} it moves the student by {risk.identifiability:.2g} of its size, and the "
+            f"least noise would decide the weight; give it a larger ridge."
         )
     return risk.optimal_weight
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, finite_array
+from kdtheory.checks import Array, finite, finite_array
 from kdtheory.kept import CONVENTIONS
 from kdtheory.population import BLOCK, Population, implicit_ridges, sample_sizes
 from kdtheory.risk_curves import RiskCurves
@@ -81,6 +81,11 @@ def pruned_risk_curves(
     ValueError
         If a parameter is out of its range, or the student's risk is infinite (ridge 0 with as many points as features).
 
+    Notes
+    -----
+    Where the student nearly interpolates (m near the number of strong directions, a tiny ridge) samples of hundreds of points
+    are still several per cent away from the limit.
+
     References
     ----------
     Derived in kdtheory and checked by simulation; at ``keep_fraction=1`` it is `asymptotics.risk_curve`, the setting of
@@ -95,6 +100,8 @@ def pruned_risk_curves(
     >>> curves.optimal_weight.round(3) + 0.0
     array([0.   , 0.617, 0.906])
     """
+    if not isinstance(population, Population):
+        raise ValueError(f"`population` must be a Population, got {type(population).__name__}.")
     given = {
         "keep_fraction": keep_fraction,
         "ridge": ridge,
@@ -191,6 +198,7 @@ def best_ridge(
     >>> best_ridge(white, n=200, keep_fraction=[0.2, 1.0], ridge_convention="absolute").round(3)
     array([100., 100.])
     """
+    weight = None if teacher_weight is None else finite(teacher_weight, "teacher_weight")
     sizes, fractions = np.broadcast_arrays(sample_sizes(n, "n"), sample_sizes(keep_fraction, "keep_fraction"))
     count = sizes * fractions if ridge_convention == "absolute" else np.ones(sizes.shape)
     unit = np.log(float(population.eigenvalues.sum()) * count)
@@ -205,7 +213,7 @@ def best_ridge(
             teacher_ridge=teacher_ridge,
             noise_variance=noise_variance,
         )
-        return np.asarray(curves.minimum if teacher_weight is None else curves(teacher_weight))
+        return np.asarray(curves(weight) if weight is not None else curves.at(np.nan_to_num(curves.vertex)))
 
     tried = np.linspace(np.log(1e-8), np.log(1e4), RIDGES_TRIED)
     risks = np.array([risk(unit + x) for x in tried])

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from kdtheory.checks import Array, finite_array
 from kdtheory.parabola import RiskCurve
 
-__all__ = ["LEAST_CHANGE", "RiskCurves"]
+__all__ = ["RiskCurves"]
 
-LEAST_CHANGE = 0.02  # of the predictions' size: a teacher that moves a student by less says nothing of its weight
+LITTLE, NOTHING = 0.02, 1e-3  # of the predictions' size, what the teacher moves the student by
+WORTHWHILE = 0.05  # of the risk: a gain for which a little is enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,13 @@ class RiskCurves:
 
     @property
     def identified(self) -> Any:
-        """Whether the teacher moves the student by at least 0.02 of its size: below, no weight can be told from another."""
-        return (self.identifiability >= LEAST_CHANGE)[()]
+        """Whether the vertex means anything: the teacher moves the student by 0.02 of its size, or gains 5 % of the risk.
+
+        By less than 1e-3 of its size no network or data would agree on a weight, whatever the gain.
+        """
+        moved = np.asarray(self.identifiability)
+        worthwhile = (moved >= NOTHING) & (self._saved >= WORTHWHILE * np.asarray(self.start))
+        return ((moved >= LITTLE) | worthwhile)[()]
 
     @property
     def vertex(self) -> Any:
@@ -98,11 +104,16 @@ class RiskCurves:
         return np.clip(self.optimal_weight, lowest, highest)[()]
 
     @property
-    def gain(self) -> Any:
-        """What the optimal weight saves against no distillation, R(0) - R(w*); zero where it is not identified."""
+    def _saved(self) -> Any:
+        """R(0) - R(vertex); zero where all weights are equal."""
         with np.errstate(divide="ignore", invalid="ignore"):
             saved = np.asarray(self.slope) ** 2 / (4 * np.asarray(self.curvature))
-        return np.where(self.identified, saved, 0.0)[()]
+        return np.where(self.curvature > 0, saved, 0.0)
+
+    @property
+    def gain(self) -> Any:
+        """What the optimal weight saves against no distillation, R(0) - R(w*); zero where it is not identified."""
+        return np.where(self.identified, self._saved, 0.0)[()]
 
     @property
     def minimum(self) -> Any:

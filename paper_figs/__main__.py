@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -38,6 +39,14 @@ FIGURES = (
     "one_shot_bias",
     "one_shot_tuning",
     "published_tables",
+    "pruning_phase",
+    "pruned_digits",
+    "pruned_fashion",
+    "plan_check",
+    "selection_gap",
+    "hard_or_random",
+    "teacher_share",
+    "teacher_capacity",
 )
 
 
@@ -71,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _draw(names: Sequence[str], folder: Path) -> int:
+    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(
+            threads, "1"
+        )  # many small matrices: more threads wait for each other, and on a busy machine forever
     import matplotlib as mpl  # noqa: PLC0415
 
     mpl.use("agg")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import kdtheory as kd
 from kdtheory.problem import digits
 
-__all__ = ["KERNELS", "NOISES", "Split"]
+__all__ = ["KERNELS", "NOISES", "Split", "flipped"]
 
 Array = NDArray[np.float64]
 TRAIN, VALIDATION = 1000, 397
@@ -55,7 +55,7 @@ class Split:
     def noisy(self, share: float) -> tuple[Array, Array]:
         """Training and validation labels with this share flipped; a larger share flips the same labels and more."""
         rng = np.random.default_rng([self.seed, 1])
-        return _flip(self.labels, share, rng), _flip(self.labels_validation, share, rng)
+        return flipped(self.labels, share, rng), flipped(self.labels_validation, share, rng)
 
     def optimum(self, labels: Array, ridge: float, held_out: Array) -> float:
         """Closed-form teacher weight of round 1 by these labels of the validation images."""
@@ -69,7 +69,8 @@ class Split:
         return kd.RiskCurve.from_predictions(ends[0], ends[1], labels).optimal_weight
 
 
-def _flip(labels: Array, share: float, rng: np.random.Generator) -> Array:
+def flipped(labels: Array, share: float, rng: np.random.Generator) -> Array:
+    """One-hot labels, this share of them flipped to another class."""
     chance, shift = rng.random(len(labels)), rng.integers(1, 10, size=len(labels))
     classes = labels.argmax(axis=1)
     return np.asarray(np.eye(10)[np.where(chance < share, (classes + shift) % 10, classes)])

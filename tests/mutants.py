@@ -1,7 +1,8 @@
 """Planted errors: each one must be caught, by a test that says which law it broke.
 
-``python tests/mutants.py`` plants them one at a time in a copy of the package, runs the theorems' tests and then the core's until
-one fails, and writes the table docs/mutants.md; ``--only TEXT`` runs those whose description or file contains the text.
+``python tests/mutants.py`` plants them one at a time in a copy of the package, runs the theorems' tests and then the core's
+until one fails, and writes the table docs/mutants.md; ``--only TEXT`` runs those whose description or file contains the
+text.
 """
 
 from __future__ import annotations
@@ -133,6 +134,34 @@ MUTANTS = (
     Mutant("student inherits the teacher's variance twice", "two_stage.py", "student = np.sum(((1 - zeta_s) * mean - v) ** 2 + (1 - zeta_s) ** 2 * spread)", "student = np.sum(((1 - zeta_s) * mean - v) ** 2 + 2 * (1 - zeta_s) ** 2 * spread)"),
     Mutant("random features: training error not squared", "eigenframework.py", "(ridge / (n * kappa)) ** 2 * test", "(ridge / (n * kappa)) * test"),
     Mutant("random features: gamma for kappa", "eigenframework.py", "else gamma * (k - z) / k", "else gamma"),
+    Mutant("students of pruned data without the noise they share with the teacher", "pruned_students.py", "2 * (with_labels - own), max(with_itself - 2 * with_labels + own, 0.0)", "-2 * own, max(with_itself + own, 0.0)"),
+    Mutant("teacher's own variance twice", "pruned_students.py", "max(with_itself - 2 * with_labels + own, 0.0)", "max(2 * with_itself - 2 * with_labels + own, 0.0)"),
+    Mutant("bias with the slope of another sign", "pruned_students.py", "-2 * np.mean(gap * change), np.mean(change**2)", "2 * np.mean(gap * change), np.mean(change**2)"),
+    Mutant("a teacher of some rows decomposes all", "pruned_students.py", "s = Spectrum.from_gram(K[np.ix_(rows, rows)])\n        smoother", "s = Spectrum.from_gram(K[: len(rows), : len(rows)])\n        smoother"),
+    Mutant("ridge per example taken as absolute", "kept.py", "return ridge * count if convention == \"per_example\" else ridge", "return ridge"),
+    Mutant("masks read as the rows that are dropped", "kept.py", "array = np.flatnonzero(array)", "array = np.flatnonzero(~array)"),
+    Mutant("the teacher of a left-out point has seen it", "pruned_leave_one_out.py", "jump = (labels - heard) / (1.0 - np.diag(G))[:, None]", "jump = np.zeros_like(labels)"),
+    Mutant("left-out labels by the residual instead of its leave-one-out", "pruned_leave_one_out.py", "jump = (labels - heard) / (1.0 - np.diag(G))[:, None]", "jump = labels - heard"),
+    Mutant("kept points not left out of the student", "pruned_leave_one_out.py", "        on_labels[kept] = labels[kept] - c_labels / own\n", ""),
+    Mutant("orthogonal design: independent noise of teacher and student", "orthogonal.py", "-2 * s**2 * (own - shared)", "-2 * s**2 * own"),
+    Mutant("distillation helps as if on all data", "orthogonal.py", "best * (m_t - m + lam_t)", "best * lam_t"),
+    Mutant("the weight grows from the best ridge on", "orthogonal.py", "return (2 * lam + lam**2 / m_t > best)[()]", "return (lam > best)[()]"),
+    Mutant("a subset adds its training error once too often", "random_subset.py", "here / left - 1\n", "here / left\n"),
+    Mutant("what pruning adds forgets the student's own ridge", "random_subset.py", "slope = 2 * tau * first + 2 * C * untrained * (kappa * first - R)", "slope = 2 * tau * first + 2 * C * untrained * (-R)"),
+    Mutant("a subset as large as all points", "random_subset.py", "left = 1 - omega * n / m", "left = 1 - omega"),
+    Mutant("second difference without the variance's", "random_subset.py", "second = N * of_variance + 2 * n1", "second = 2 * n1"),
+    Mutant("hard rows without what all rows cancel", "selection.py", "(g * (1 - share * g) + share", "(g + share"),
+    Mutant("noisy rows independent of the teacher", "selection.py", "share * common * (common + 2 / (1 - w))", "0 * common"),
+    Mutant("the easiest rows first", "selection.py", "size if rule == \"hardest\" else -size", "-size if rule == \"hardest\" else size"),
+    Mutant("gap shrinks as 1 - w", "selection.py", "return (1.0 - finite_array(teacher_weight, \"teacher_weight\")) ** 2", "return 1.0 - finite_array(teacher_weight, \"teacher_weight\")"),
+    Mutant("vertex of the many parabolas at twice the weight", "risk_curves.py", "-self.slope / (2 * np.asarray(self.curvature))", "-self.slope / np.asarray(self.curvature)"),
+    Mutant("likelihood without the determinant", "likelihood.py", "n * p * np.log(scale(log_ratio)) + p * np.sum(np.log(d + np.exp(log_ratio)))", "n * p * np.log(scale(log_ratio))"),
+    Mutant("losses not paired with all rows", "advice.py", "points - base.points", "points"),
+    Mutant("teachers tuned for the worst", "teacher_capacity.py", "best = int(np.argmin(risks))", "best = int(np.argmax(risks))"),
+    Mutant("errors read where ridge and weight were chosen", "advice.py", "_best(m.by_point[:, ~here].mean(axis=1), bounds, m.square)", "_best(m.by_point.mean(axis=1), bounds, m.square)"),
+    Mutant("an interval that knows no subsets", "advice.py", "max(m.inflation * over_points, jackknife) + over_subsets", "max(m.inflation * over_points, jackknife)"),
+    Mutant("an interval that does not see the choice of the ridge", "advice.py", "max(m.inflation * over_points, jackknife)", "m.inflation * over_points"),
+    Mutant("what does not pay is advised", "advice.py", "taken = [a if good else b", "taken = [a if True else b"),
 )  # fmt: skip
 
 

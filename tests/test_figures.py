@@ -28,7 +28,18 @@ from paper_figs.style import stack, where
 
 mpl.use("agg")
 logging.getLogger("fontTools").setLevel(logging.ERROR)
-QUICK = [name for name in FIGURES if not name.startswith(("digits", "one_shot_bias"))]
+#: Drawn by tests of their own, which compute them once.
+SLOW = (
+    "digits",
+    "hard_or_random",
+    "one_shot_bias",
+    "plan_check",
+    "pruned_digits",
+    "pruning_phase",
+    "selection_gap",
+    "teacher_share",
+)
+QUICK = [name for name in FIGURES if not name.startswith(SLOW)]
 
 
 @pytest.mark.parametrize("name", QUICK)

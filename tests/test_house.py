@@ -34,7 +34,8 @@ ORDER = [
     ["expected_curve", "one_shot", "orthogonal", "pruned_risk", "pruned_students", "random_subset", "risk", "selection"],
     ["asymptotics", "pruned_leave_one_out", "pruned_setting"],
     ["advice", "eigenframework", "pruned_curves", "two_stage", "weights"],
-    ["plan", "teacher_capacity"],
+    ["pruning_plan", "teacher_capacity"],
+    ["plan"],
     ["pruning"],
     ["machine"],
     ["estimators", "problem", "tables"],
@@ -55,7 +56,7 @@ HEAVY = {
     "_neural_tangents": {"jax", "neural_tangents"},
     "blocks": {"tqdm"},
     "infinite": {"jax"},
-    "advice": {"matplotlib"},
+    "pruning_plan": {"matplotlib"},
 }
 
 

@@ -23,6 +23,9 @@ from types import ModuleType
 
 from kdtheory.theorems import (
     ali,
+    ben_baruch,
+    ben_baruch_large,
+    ben_baruch_orthogonal,
     borup_andersen,
     borup_andersen_shrinkage,
     buhlmann_yu,
@@ -56,6 +59,9 @@ PAPERS: tuple[ModuleType, ...] = (
     buhlmann_yu,
     ildiz,
     simon,
+    ben_baruch,
+    ben_baruch_orthogonal,
+    ben_baruch_large,
 )
 
 
