@@ -29,6 +29,7 @@ __all__ = ["plan"]
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 CONVENTIONS = ("tuned", "absolute", "per_example")
+TINY = 1e-200  # mean squares beyond it, and beyond its inverse, leave floating point
 FEWEST = 10  # points, below which a leave-one-out error says nothing
 AROUND = 10.0 ** np.arange(-3.0, 2.25, 0.5)  # ridges tried for the student, times the teacher's
 TEACHERS = 10.0 ** np.arange(-7.0, 1.1, 0.25)  # ridges tried for the teacher, times the trace of its kernel
@@ -92,6 +93,15 @@ def plan(
     ValueError
         If a parameter is out of its range, there are fewer than 10 rows, or the labels are zero.
 
+    Notes
+    -----
+    A fit of every share and subset costs the cube of its rows: in all 4 seconds of one core for 1,000 rows, 25 for 2,000;
+    "likelihood" the cube of all rows for every subset and ridge: 14 seconds for 600 rows, a minute for 1,000.
+
+    The 95 % intervals hold the labels fixed and count points and subsets as random. On eight real data sets those of the
+    weight cover the optimum of refits on new points in 93 to 98 % of the splits, those of the loss in 93 or 94 % below all
+    rows (``python -m paper_figs plan_check``); they do not know that the teacher's ridge was chosen by the same labels.
+
     References
     ----------
     Derived in kdtheory.
@@ -108,16 +118,8 @@ def plan(
     >>> advice.droppable() >= advice.droppable(distilled=False)
     True
     """
-    given = matrix(points, "points")
-    if kernel is None and given.shape[0] != given.shape[1]:
-        raise ValueError(f"`points` must be a square Gram matrix where no `kernel` is given, got shape {given.shape}.")
-    if kernel is not None and not callable(kernel):
-        raise ValueError(f"`kernel` must be a function of point sets, got {kernel!r}; kernels.named gives one by its name.")
-    K = checked_gram(given, "points") if kernel is None else checked_gram(kernel(given), "kernel")
-    labels = column_shape(outputs(y, "y", length=len(K)))
+    K, labels = _data(points, y, kernel)
     n = len(K)
-    if n < FEWEST:
-        raise ValueError(f"`points` must hold at least {FEWEST} rows for a plan, got {n}.")
     for name, value, known in (("ridge_convention", ridge_convention, CONVENTIONS), ("method", method, ("loo", "likelihood"))):
         if value not in known:
             raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
@@ -157,6 +159,27 @@ def plan(
         tolerance=positive(tolerance, "tolerance", zero=True),
         subsets=len(orders),
     )
+
+
+def _data(points: ArrayLike, y: ArrayLike, kernel: Callable[[Array], Array] | None) -> tuple[Array, Array]:
+    """The border: kernel matrix and labels (n, p), of sizes that can be squared."""
+    given = matrix(points, "points")
+    if kernel is None and given.shape[0] != given.shape[1]:
+        raise ValueError(f"`points` must be a square Gram matrix where no `kernel` is given, got shape {given.shape}.")
+    if kernel is not None and not callable(kernel):
+        raise ValueError(f"`kernel` must be a function of point sets, got {kernel!r}; kernels.named gives one by its name.")
+    K = checked_gram(given, "points") if kernel is None else checked_gram(kernel(given), "kernel")
+    labels = column_shape(outputs(y, "y", length=len(K)))
+    for name, array in (("points", K), ("y", labels)):
+        with np.errstate(over="ignore", under="ignore"):
+            size = float(np.mean(array**2))
+        if not TINY < size < 1 / TINY:
+            if not np.any(array):
+                raise ValueError(f"`{name}` must not be zero everywhere: there is nothing to learn.")
+            raise ValueError(f"`{name}` must have squares within floating point, got a mean square of {size:.3g}; scale it.")
+    if len(K) < FEWEST:
+        raise ValueError(f"`points` must hold at least {FEWEST} rows for a plan, got {len(K)}.")
+    return K, labels
 
 
 def _teacher_ridge(spectrum: Spectrum, labels: Array, ridge: float | None, noise: NoiseEstimate, method: str) -> float:

@@ -229,6 +229,9 @@ def test_progress_goes_to_the_error_stream(capsys):
         ({"y": np.zeros(30)}, "`y` must not be zero everywhere"),
         ({"y": np.ones(29)}, "`y` must have 30 rows, one per point, got 29"),
         ({"points": np.eye(5), "y": np.ones(5)}, "`points` must hold at least 10 rows for a plan, got 5"),
+        ({"y": np.full(30, 1e170)}, "`y` must have squares within floating point, got a mean square of inf; scale it."),
+        ({"points": np.zeros((30, 30))}, "`points` must not be zero everywhere: there is nothing to learn."),
+        ({"kernel": "rbf"}, "`kernel` must be a function of point sets, got 'rbf'"),
         ({"points": np.ones((30, 2))}, "`points` must be a square Gram matrix where no `kernel` is given, got shape (30, 2)"),
     ],
 )
