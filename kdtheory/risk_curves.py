@@ -14,7 +14,7 @@ from kdtheory.parabola import RiskCurve
 
 __all__ = ["RiskCurves"]
 
-LITTLE, NOTHING = 0.02, 1e-3  # of the predictions' size, what the teacher moves the student by
+LITTLE, NOTHING = 0.02, 0.005  # of the predictions' size, what the teacher moves the student by
 WORTHWHILE = 0.05  # of the risk: a gain for which a little is enough
 
 
@@ -82,7 +82,7 @@ class RiskCurves:
     def identified(self) -> Any:
         """Whether the vertex means anything: the teacher moves the student by 0.02 of its size, or gains 5 % of the risk.
 
-        By less than 1e-3 of its size no network or data would agree on a weight, whatever the gain.
+        By less than 0.005 of its size no network or data would agree on a weight, whatever the gain.
         """
         moved = np.asarray(self.identifiability)
         worthwhile = (moved >= NOTHING) & (self._saved >= WORTHWHILE * np.asarray(self.start))

@@ -174,7 +174,7 @@ def test_a_given_teacher_and_a_linear_one():
 
 def test_a_teacher_that_interpolates_says_nothing():
     K, f = KERNELS["rbf"], Z[:, 0]
-    for ridge_t in (0.0, 1e-9):
+    for ridge_t in (0.0, 1e-9, 1e-3):
         teacher = pruning.Teacher.ridge(K, ridge=ridge_t, **ABSOLUTE)
         how = {"noise_variance": 0.0, "kept": range(8), "ridge": 0.5, "teacher": teacher, **ABSOLUTE}
         risk = pruning.risk_curve(K, f, **how)
