@@ -18,13 +18,12 @@ NORMAL = float(ndtri(0.975))
 TIE = 0.005
 WIDEST = 2.0  # half of an interval of the weight
 FOLDS, PARTITIONS = 5, 5  # of the points: ridge and weight are chosen without the fold whose errors are counted
-ROUNDING = 1e-10  # of the labels' mean square: what moves the predictions by less is rounding
 
 
 class Measured(NamedTuple):
     """Leave-one-out risk curves of one share, for every ridge tried.
 
-    `by_point` (L, n) averages over subsets, `by_subset` (L, S) over points; `square` is the labels' mean square. Under the
+    `by_point` (L, n) averages over subsets, `by_subset` (L, S) over points; `square` is the labels' variance. Under the
     likelihood method `law` (3, L) is their expectation under the likeliest law and under those at the ends of its interval.
     """
 
@@ -81,14 +80,14 @@ def _variance_of_mean(values: Array) -> float:
 
 
 def _best(curves: RiskCurves, bounds: tuple[float, float] | None, square: float) -> tuple[int, float]:
-    """Index of the ridge and the weight of least risk; the weight is zero without bounds, and nan where it is rounding.
+    """Index of the ridge and the weight of least risk; the weight is zero without bounds, nan if the teacher moves too little.
 
     A wrong ridge can be undone by an extreme weight: of ridges that risk the same within 0.5 %, the one is taken whose
     weight is nearest to [0, 1].
     """
     if bounds is None:
         return int(np.argmin(curves.start)), 0.0
-    weights = np.where(np.asarray(curves.curvature) > ROUNDING * square, np.clip(curves.vertex, *bounds), np.nan)
+    weights = np.where(curves.identified_at(square), np.clip(curves.vertex, *bounds), np.nan)
     used = np.nan_to_num(weights, nan=0.0)
     risks = np.asarray(curves.at(used))
     beyond = np.where(risks <= risks.min() * (1 + TIE), np.maximum(used - 1, 0) + np.maximum(-used, 0), np.inf)
@@ -161,7 +160,8 @@ class Strategy:
         Of the student, absolute.
     teacher_weight, teacher_weight_interval : (k,) and (k, 2) arrays
         Optimal weight at that ridge, and its 95 % interval over points and subsets; zero without distillation; nan where it
-        is not identified: the teacher moves nothing, or the interval is wider, to a side, than 2 and than half of the weight.
+        is not identified: the teacher moves too little, or the interval is wider, to a side, than 2 and than half of the
+        weight.
     helps : (k,) array of bool
         Whether the weight lowers the held-out risk. Where it does not, risk and loss are those without distillation.
     risk, risk_interval : (k,) and (k, 2) arrays

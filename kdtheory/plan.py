@@ -217,7 +217,7 @@ def _measure(
             for each in students
         ]
         law = RiskCurves.gather(RiskCurves.gather(each) for each in drawn).mean(axis=0).transpose()
-    by_subset, square = measured.mean(axis=2).transpose(), float(np.mean(labels**2))
+    by_subset, square = measured.mean(axis=2).transpose(), float(np.mean(labels.var(axis=0)))
     return Measured(len(students[0].kept), ridges, measured.mean(axis=0), by_subset, square, law)
 
 

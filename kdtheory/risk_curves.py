@@ -84,9 +84,14 @@ class RiskCurves:
 
         By less than 0.005 of its size no network or data would agree on a weight, whatever the gain.
         """
-        moved = np.asarray(self.identifiability)
+        return self.identified_at(self.size)
+
+    def identified_at(self, scale: ArrayLike) -> Any:
+        """The same, relative to another mean square than that of the student on labels."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = np.sqrt(np.maximum(self.curvature, 0.0) / np.asarray(scale))
         worthwhile = (moved >= NOTHING) & (self._saved >= WORTHWHILE * np.asarray(self.start))
-        return ((moved >= LITTLE) | worthwhile)[()]
+        return ((np.asarray(self.curvature) > 0) & ((moved >= LITTLE) | worthwhile))[()]
 
     @property
     def vertex(self) -> Any:

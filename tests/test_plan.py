@@ -205,6 +205,26 @@ def test_a_teacher_that_moves_nothing_is_said_to():
     assert "not identified" in str(advice)
 
 
+def test_an_offset_of_the_labels_changes_no_advice():
+    """A kernel with a large constant learns the offset; how far a teacher moves is measured by the labels' variance."""
+    X, y = sample(120, np.random.default_rng(0))
+    K = kernel(X) + 1000.0
+    how = {"keep_fractions": [0.2, 0.5], "subsets": 4, "ridge": 0.5, "ridge_convention": "absolute"}
+    centred, shifted = (plan(K, labels, **how).with_distillation for labels in (y - y.mean(), y + 50.0))
+    np.testing.assert_allclose(shifted.teacher_weight[:2], centred.teacher_weight[:2], atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["noise", "unrelated points", "ten rows"])
+def test_nothing_to_learn_gives_no_extreme_weight(kind):
+    rng = np.random.default_rng(0)
+    n = 10 if kind == "ten rows" else 100
+    X, y = rng.normal(size=(n, 20)) * (10.0 if kind == "unrelated points" else 1.0), rng.normal(size=n)
+    for method in ("loo", "likelihood"):
+        advice = plan(X, y, kernel=kd.kernels.rbf, keep_fractions=[0.3], subsets=3, method=method)
+        assert (np.abs(advice.advised_weight) < 5).all()
+        assert (advice.with_distillation.risk <= advice.without.risk + 1e-12).all()
+
+
 def test_progress_goes_to_the_error_stream(capsys):
     X, y = sample(30, np.random.default_rng(0))
     plan(X, y, kernel=kernel, keep_fractions=[0.5], subsets=2, progress=True)
