@@ -91,8 +91,10 @@ class OrthogonalDesign:
                 wrong = float(array[~((array >= 0) if zero else (array > 0))][0])
                 raise ValueError(f"`{name}` must be {'zero or positive' if zero else 'positive'}, got {wrong}.")
             object.__setattr__(self, name, array[()])
-        if (np.asarray(self.keep_fraction) > self.teacher_fraction).any() or (np.asarray(self.teacher_fraction) > 1).any():
-            raise ValueError("`keep_fraction` must be at most `teacher_fraction`, and that at most 1, got a larger one.")
+        f, f_t = np.asarray(self.keep_fraction), np.asarray(self.teacher_fraction)
+        if (f > f_t).any() or (f_t > 1).any():
+            got = f"{f.max():.4g} and {f_t.max():.4g}"
+            raise ValueError(f"`keep_fraction` must be at most `teacher_fraction`, and that at most 1, got up to {got}.")
 
     @property
     def _letters(self) -> tuple[Array, Array, Array, Array, Array]:

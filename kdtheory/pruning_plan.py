@@ -14,6 +14,8 @@ from kdtheory.likelihood import NoiseEstimate
 
 __all__ = ["Plan"]
 
+LEARNED = 0.02  # of the labels' variance
+NOTHING = "nothing is lost, for nothing was learned; centre the labels, scale the inputs or choose another kernel."
 COMPARABLE = 1e-9  # of the noise or of the labels: a risk below has no per cent
 
 
@@ -30,6 +32,8 @@ class Plan:
         Of largest marginal likelihood, whatever the method.
     teacher_ridge : float
         Absolute.
+    labels_variance : float
+        Mean over outputs.
     ridge_convention, method, bounds, tolerance, subsets
         As given.
     """
@@ -40,6 +44,7 @@ class Plan:
     with_distillation: Strategy
     noise: NoiseEstimate
     teacher_ridge: float
+    labels_variance: float
     ridge_convention: str
     method: str
     bounds: tuple[float, float]
@@ -70,6 +75,8 @@ class Plan:
     def droppable(self, *, distilled: bool = True, surely: bool = False) -> float:
         """Largest share that could be dropped at a loss within the tolerance, among the shares asked for.
 
+        Zero where the kernel has learned nothing, less than 2 % of the labels' variance: then every share is as bad.
+
         Parameters
         ----------
         distilled : bool
@@ -77,6 +84,8 @@ class Plan:
         surely : bool
             Whether the whole 95 % interval of the loss must be within the tolerance, not its estimate only.
         """
+        if self.explained < LEARNED:
+            return 0.0
         strategy = self.with_distillation if distilled else self.without
         loss = strategy.loss_interval[:, 1] if surely else strategy.loss
         costly = np.flatnonzero(loss[:-1] > self.tolerance * self.without.risk[-1])  # keeping all rows drops nothing
@@ -89,25 +98,41 @@ class Plan:
             "per_example": "the student's ridge in proportion to its rows",
         }[self.ridge_convention]
         how = "leave-one-out" if self.method == "loo" else "expected leave-one-out under the likeliest law"
-        noise = self.noise
         lines = [
             f"{self.counts[-1]} rows, teacher ridge {self.teacher_ridge:.3g} (absolute: K + ridge I), {ridge};",
             f"{how}, {self.subsets} random subsets; risk is against labels, noise included",
-            f"noise variance {noise.noise_variance:.3g} by marginal likelihood "
-            f"(95 %: {noise.low[1]:.3g} to {noise.high[1]:.3g})",
+            f"noise variance {self.noise.noise_variance:.3g} by marginal likelihood; "
+            f"labels' variance {self.labels_variance:.3g}",
             "",
             "               without distillation        with distillation",
             "  kept   rows     ridge    risk    loss      ridge  teacher weight [95 %]      risk    loss [95 %]",
         ]
         lines += [self._row(i) for i in range(len(self.counts))]
+        if self.explained < LEARNED:
+            return "\n".join(
+                [*lines, "", f"The kernel explains {100 * self.explained:.3g} % of the labels' variance: {NOTHING}"]
+            )
         share = [[100 * self.droppable(distilled=d, surely=s) for s in (False, True)] for d in (False, True)]
         lines += [
             "",
-            f"At a loss of at most {100 * self.tolerance:.3g} % of the risk on all rows, {share[0][0]:.0f} % could be dropped "
-            f"without distillation and {share[1][0]:.0f} % with it",
+            f"The kernel explains {100 * self.explained:.3g} % of the labels' variance. At a loss of at most "
+            f"{100 * self.tolerance:.3g} % of the risk on all rows,",
+            f"{share[0][0]:.0f} % could be dropped without distillation and {share[1][0]:.0f} % with it "
             f"(by the upper ends of the 95 % intervals: {share[0][1]:.0f} % and {share[1][1]:.0f} %).",
+            "`advised_weight` and `advised_ridge` hold what to use: labels only where there is no gain.",
         ]
         return "\n".join(lines)
+
+    @property
+    def explained(self) -> float:
+        """Share of the labels' variance that the fit of all rows predicts, leave-one-out: at most 1; not above 0, nothing."""
+        return 1.0 - float(self.without.risk[-1]) / self.labels_variance
+
+    @property
+    def _unit(self) -> tuple[float, str]:
+        """Losses are per cent of the risk on all rows, if that is not zero."""
+        base = float(self.without.risk[-1])
+        return (100 / base, "%") if base > COMPARABLE * float(self.without.risk.max()) else (1.0, "")
 
     def _row(self, i: int) -> str:
         """One share; losses in per cent of the risk on all rows, if that is not zero."""
@@ -116,15 +141,14 @@ class Plan:
         weight = f"{b.teacher_weight[i]:6.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "  not identified"
         if np.isfinite(low) and not b.helps[i]:
             weight += ", no gain"
-        base = float(self.without.risk[-1])
-        unit, sign = (100 / base, "%") if base > COMPARABLE * float(self.without.risk.max()) else (1.0, "")
+        unit, sign = self._unit
         lost = unit * np.array([a.loss[i], b.loss[i], *b.loss_interval[i]])
         left = f"{self.keep_fractions[i]:6.3g} {self.counts[i]:6d} {a.edge[i]:>1s}{a.ridge[i]:8.2g} {a.risk[i]:7.4g} "
         right = f"{b.edge[i]:>1s}{b.ridge[i]:8.2g} {weight:27s} {b.risk[i]:7.4g} "
         return f"{left}{lost[0]:+6.1f}{sign}   {right}{lost[1]:+6.1f}{sign} [{lost[2]:+.1f}, {lost[3]:+.1f}]"
 
     def figure(self) -> Any:
-        """Risk and optimal weight over the kept share, as a Matplotlib figure.
+        """Loss and optimal weight over the kept share, as a Matplotlib figure.
 
         Raises
         ------
@@ -133,28 +157,35 @@ class Plan:
         """
         try:
             from matplotlib.figure import Figure  # noqa: PLC0415
+            from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter  # noqa: PLC0415
         except ImportError as error:
             raise ImportError("`figure` needs Matplotlib: pip install 'kdtheory[figures]'.") from error
         figure = Figure(figsize=(7.0, 2.9), layout="constrained")
-        risk, weight = figure.subplots(1, 2)
-        kept = 100 * self.keep_fractions
-        both = ((self.without, "#222222", "o", "without"), (self.with_distillation, "#0072B2", "s", "with"))
-        for strategy, color, marker, label in both:
-            gap = np.abs(strategy.risk_interval.T - strategy.risk)
-            risk.errorbar(
-                kept, strategy.risk, gap, marker=marker, ms=4, color=color, mfc="white", label=f"{label} distillation"
-            )
-        base = float(self.without.risk[-1])
-        risk.axhspan(base, base * (1 + self.tolerance), color="#009E73", alpha=0.3, lw=0)
-        risk.axhline(base, color="#009E73", lw=0.8, label="all rows, no distillation")
-        risk.set(xlabel="kept share of the rows (%)", ylabel="held-out squared error", xscale="log")
-        risk.legend(frameon=False, fontsize=7)
+        loss, weight = figure.subplots(1, 2)
+        kept, (unit, percent) = 100 * self.keep_fractions, self._unit
+        style: dict[str, Any] = {"ms": 4, "mfc": "white", "capsize": 0, "lw": 1.0}
+        both = ((self.without, "#222222", "o", "without", 0.98), (self.with_distillation, "#0072B2", "s", "with", 1.02))
+        for strategy, color, marker, label, beside in both:
+            gap = unit * np.abs(strategy.loss_interval.T - strategy.loss)
+            line = loss.errorbar(beside * kept, unit * strategy.loss, gap, marker=marker, color=color, **style)
+            line.set_label(f"{label} distillation")
+        tolerated = unit * self.tolerance * float(self.without.risk[-1])
+        loss.axhspan(0.0, tolerated, color="#009E73", alpha=0.3, lw=0, label="tolerated")
+        loss.set(xlabel="kept share of the rows (%)", ylabel=f"loss against all rows{' (%)' if percent else ''}")
+        loss.legend(frameon=False, fontsize=7)
         chosen = self.with_distillation
-        known = np.isfinite(chosen.teacher_weight)
-        if known.any():
-            centre = chosen.teacher_weight[known]
-            gap = np.abs(chosen.teacher_weight_interval[known].T - centre)
-            weight.errorbar(kept[known], centre, gap, marker="s", ms=4, color="#0072B2", mfc="white")
+        for rows, color, label in ((chosen.helps, "#0072B2", "advised"), (~chosen.helps, "#999999", "no gain")):
+            known = np.isfinite(chosen.teacher_weight) & rows
+            if known.any():
+                centre = chosen.teacher_weight[known]
+                gap = np.abs(chosen.teacher_weight_interval[known].T - centre)
+                weight.errorbar(kept[known], centre, gap, fmt="s", color=color, label=label, **style)
+                weight.legend(frameon=False, fontsize=7)
         weight.axhline(0.0, color="#999999", lw=0.6)
-        weight.set(xlabel="kept share of the rows (%)", ylabel="optimal teacher weight", xscale="log", xlim=risk.get_xlim())
+        weight.set(xlabel="kept share of the rows (%)", ylabel="optimal teacher weight")
+        for axis in (loss, weight):
+            axis.set(xscale="log", xlim=(0.9 * kept[0], 1.12 * kept[-1]))
+            axis.xaxis.set_major_locator(FixedLocator([float(x) for x in kept]))
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.xaxis.set_major_formatter(ScalarFormatter())
         return figure

@@ -1,15 +1,16 @@
-"""Hard rows beat random ones while many are kept and lose when few are; with noisy labels they lose earlier.
+"""Hard rows beat random ones while many are kept and lose when few are; with noisy labels from larger shares on.
 
 Without distillation, over the kept share of the data. a to c: risk of the least-squares fit of the kept rows less that of
-the fit of all, relative to the same for random rows; rules rank the rows by the fit of all of them. 6,000 points, 10 white
-Gaussian features, 300 draws with 4 random sets each, nothing is tuned. Lines: closed form, large-sample limit; dotted: where
-the hardest rows begin to lose. Points: simulation, with 95 % t-intervals over draws, paired, of the ratio of means by
-linearising it. a: equal label noise. b: the hardest rows when no, 5 % or 20 % of the labels are ten times as noisy. c: the
-easiest rows for the same labels; below zero they are better than all rows, because they leave out the noisy labels. d: share
-of noisy labels among the hardest rows. Solid: wrong labels stand out, min(1, noisy share / kept share). Dashed and filled:
-ten times as noisy, closed form and simulation as above. Hollow: scikit-learn's digits, 1,000 training images, that share of
-labels flipped to another class, ranked by the residual of kernel ridge regression (RBF kernel, ridge by leave-one-out on the
-flipped labels); mean and 95 % t-interval of 10 random splits, which overlap.
+the fit of all, relative to the same for random rows; rules rank the rows by
+the fit of all of them: by the size of their residuals, or by leverage, what a row weighs in its own prediction. 6,000
+points, 10 white Gaussian features, 300 draws with 4 random sets each, nothing is tuned. Lines: closed form, large-sample
+limit; dotted: where the hardest rows begin to lose. Points: simulation, with 95 % t-intervals over draws, paired, of the
+ratio of means by linearising it. a: equal label noise. b: the hardest rows when no, 5 % or 20 % of the labels are ten times
+as noisy. c: the easiest rows for the same labels; below zero they are better than all rows, because they leave out the noisy
+labels. d: share of noisy labels among the hardest rows. Solid: wrong labels stand out, min(1, noisy share / kept share).
+Dashed and filled: ten times as noisy, closed form and simulation as above. Hollow: scikit-learn's digits, 1,000 training
+images, that share of labels flipped to another class, ranked by the residual of kernel ridge regression (RBF kernel, ridge
+by leave-one-out on the flipped labels); mean and 95 % t-interval of 10 random splits, which overlap.
 """
 
 from __future__ import annotations

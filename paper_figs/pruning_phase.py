@@ -9,11 +9,12 @@ on all points, the student's, for every share and noise, together with its weigh
 three times that of the ridge; noise raises it but at the smallest shares, below seven in a hundred, where it is above one.
 Below: slices of the first diagram beside simulation. Left: three noises. Middle: the ridge that is best for the student on
 labels only; the simulated one is the lowest point of the mean risk over a grid of ridges (steps of a factor 10^(1/4), a
-parabola through three). Together with its best weight the student wants next to no ridge, it copies its teacher: hence
-weights near one in the third diagram. Right: three tenths kept, the number of points per direction varied, ridge per example
-as on the left. Points: 100 seeds of Gaussian features and noise, fitted by singular value decompositions, the risk on new
-labels exact given the fit; the weight is the vertex of the mean parabola, with its 95 % t-interval, the ratio linearised.
-Nothing is tuned on the draws but what they are said to find.
+parabola through three); of few points the limit is some per cent off, and at the smallest noise the best ridge there is next
+to nothing, below the grid. Together with its best weight the student wants next to no ridge, it copies its teacher: hence
+weights from one to two in the third diagram, which ends where all is kept and no weight is identified. Right: three tenths
+kept, the number of points per direction varied, ridge per example as on the left. Points: 100 seeds of Gaussian features and
+noise, fitted by singular value decompositions, the risk on new labels exact given the fit; the weight is the vertex of the
+mean parabola, with its 95 % t-interval, the ratio linearised. Nothing is tuned on the draws but what they are said to find.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def _maps(population: Population, level: float) -> list[dict[str, Any]]:
     for name, convention, ridge in (("per example", "per_example", level), ("absolute", "absolute", level * N)):
         curves = pruned_risk_curves(population, ridge=ridge, ridge_convention=convention, **how)
         rows.append(_row(name, "theory", share, noise, N, curves.vertex))
-    share, noise = (grid.ravel() for grid in np.meshgrid(SHARES[COARSE], NOISES[COARSE]))
+    share, noise = (grid.ravel() for grid in np.meshgrid(SHARES[COARSE][:-1], NOISES[COARSE]))  # all rows: not identified
     of_teacher = best_ridge(population, n=N, keep_fraction=1.0, ridge_convention="absolute", noise_variance=noise)
     how = {
         "n": N,
@@ -163,7 +164,7 @@ def draw(table: Table) -> Figure:
         for value, color in ((0.0, INK), (1.0, GREY)):
             if weight.min() < value < weight.max():
                 axis.contour(x, y, weight, levels=[value], colors=[color], linewidths=1.2)
-        axis.set(xscale="log", yscale="log", title=title, xlabel="kept share of the data")
+        axis.set(xscale="log", yscale="log", title=title, xlabel="kept share of the data", xlim=(SHARES[0], SHARES[-1]))
     axes[0, 0].set_ylabel("noise variance")
     bar = figure.colorbar(image, ax=axes[0], extend="both", aspect=18, pad=0.01)
     bar.set_label("optimal teacher weight")

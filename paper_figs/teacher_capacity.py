@@ -12,8 +12,9 @@ same designs and ridges, 10 draws of the labels each, teacher and student by lin
 design. (c) As (b), the weight tuned with the ridge. Large dots: the least of each mean. (d) The k of least risk, geometric
 mean over designs; none for the best weight on all rows, where a student needs no teacher and all k are within 1 %. Intervals
 and bands: 95 % t-intervals over designs; none in (a). A smaller teacher than the full one is worth 2 to 5 % up to a tenth of
-the rows, under 1 % at a fifth, and nothing from half of them on. Coarser grids of ridges make it look like more: with two per
-decade it was 6 % at a tenth and 4 % at a fifth.
+the rows, under 1 % at a fifth, and nothing from half of them on,
+where the student has more rows than features, copies its teacher, and both curves coincide. Coarser grids of ridges make it
+look like more: with two per decade it was 6 % at a tenth and 4 % at a fifth.
 
 The designs come from data/teacher_capacity.csv, which this writes in some minutes:
 python -m paper_figs.teacher_capacity --record FILE

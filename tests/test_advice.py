@@ -150,6 +150,7 @@ def small_plan(**changes):
     known = {
         "noise": noise,
         "teacher_ridge": 1.0,
+        "labels_variance": 2.0,
         "ridge_convention": "tuned",
         "method": "loo",
         "bounds": FREE,
@@ -178,6 +179,7 @@ def test_where_distillation_does_not_pay_it_is_not_advised():
     curves = RiskCurves(gaps**2, -2 * gaps * useless, useless**2, 1.0)
     bad = measured._replace(by_point=curves.mean(axis=0), by_subset=curves.mean(axis=2).transpose(), rows=20)
     known = {"noise": NoiseEstimate(1.0, 0.2, (1.0, 0.1), (1.0, 0.3)), "teacher_ridge": 1.0, "ridge_convention": "tuned"}
+    known["labels_variance"] = 2.0
     plan = Plan.of([bad, measured], np.array([0.3, 1.0]), method="loo", bounds=FREE, tolerance=0.01, subsets=4, **known)
     chosen = plan.with_distillation
     assert not chosen.helps[0]

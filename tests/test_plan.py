@@ -176,7 +176,7 @@ def test_bounds_table_and_figure(tmp_path):
     text = str(advice)
     assert "80 rows, teacher ridge" in text
     assert "the student's ridge tuned for every share" in text
-    assert text.count("\n") == 11
+    assert text.count("\n") == 12
     advice.figure().savefig(tmp_path / "plan.png")
     assert (tmp_path / "plan.png").stat().st_size > 10_000
 
@@ -221,6 +221,9 @@ def test_nothing_to_learn_gives_no_extreme_weight(kind):
     X, y = rng.normal(size=(n, 20)) * (10.0 if kind == "unrelated points" else 1.0), rng.normal(size=n)
     for method in ("loo", "likelihood"):
         advice = plan(X, y, kernel=kd.kernels.rbf, keep_fractions=[0.3], subsets=3, method=method)
+        assert advice.explained < 0.02
+        assert advice.droppable() == 0.0
+        assert "nothing is lost, for nothing was learned" in str(advice)
         assert (np.abs(advice.advised_weight) < 5).all()
         assert (advice.with_distillation.risk <= advice.without.risk + 1e-12).all()
 
@@ -242,8 +245,11 @@ def test_progress_goes_to_the_error_stream(capsys):
         ({"ridge_convention": "mean"}, "`ridge_convention` must be one of tuned, absolute, per_example, got 'mean'"),
         ({"method": "cv"}, "`method` must be one of loo, likelihood, got 'cv'"),
         ({"ridge": 0.0}, "`ridge` must be positive and finite, got 0.0"),
-        ({"bounds": (1.0, 0.0)}, "`bounds` must be (lowest, highest) teacher weights, got (1.0, 0.0)"),
-        ({"bounds": 1.0}, "`bounds` must be (lowest, highest) teacher weights, got 1.0"),
+        (
+            {"bounds": (1.0, 0.0)},
+            "`bounds` must be (lowest, highest) teacher weights, the first below the second, got (1.0, 0.0)",
+        ),
+        ({"bounds": 1.0}, "`bounds` must be (lowest, highest) teacher weights, the first below the second, got 1.0"),
         ({"subsets": 1}, "`subsets` must be a whole number of at least 2, got 1"),
         ({"tolerance": -0.1}, "`tolerance` must be zero or positive and finite, got -0.1"),
         ({"y": np.zeros(30)}, "`y` must not be zero everywhere"),
@@ -252,6 +258,10 @@ def test_progress_goes_to_the_error_stream(capsys):
         ({"y": np.full(30, 1e170)}, "`y` must have squares within floating point, got a mean square of inf; scale it."),
         ({"points": np.zeros((30, 30))}, "`points` must not be zero everywhere: there is nothing to learn."),
         ({"kernel": "rbf"}, "`kernel` must be a function of point sets, got 'rbf'"),
+        (
+            {"kernel": np.eye(30)},
+            "of type ndarray; a Gram matrix goes in as `points`.",
+        ),
         ({"points": np.ones((30, 2))}, "`points` must be a square Gram matrix where no `kernel` is given, got shape (30, 2)"),
     ],
 )
