@@ -180,7 +180,7 @@ class Plan:
                 centre = chosen.teacher_weight[known]
                 gap = np.abs(chosen.teacher_weight_interval[known].T - centre)
                 weight.errorbar(kept[known], centre, gap, fmt="s", color=color, label=label, **style)
-                weight.legend(frameon=False, fontsize=7)
+                weight.legend(frameon=False, fontsize=7, loc="lower left")
         weight.axhline(0.0, color="#999999", lw=0.6)
         weight.set(xlabel="kept share of the rows (%)", ylabel="optimal teacher weight")
         for axis in (loss, weight):
