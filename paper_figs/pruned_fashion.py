@@ -6,8 +6,8 @@ one for teacher and students) is chosen by exact leave-one-out of the teacher on
 diamonds and the advice below see these labels alone. Dots, crosses, intervals, lines and bands are those of pruned_digits.
 
 Unlike digits, these images leave something to a teacher even with labels as they are: its weight is above one where few are
-kept. With the NTK it hardly moves its students then, the ridge differs between splits and the optimum with it, at all rows no
-weight is identified in some splits (the line ends), and the diamonds lie at 2, the largest weight that they may take.
+kept. With the NTK it hardly moves its students then: the optimum differs between splits, the plan finds no weight identified
+in some of them (no line), and the diamonds, of the others, lie at 2, the largest weight that they may take.
 
 The recorded results are computed again, in about a quarter of an hour on one core, by
 ``python -m paper_figs.pruned_fashion --record FILE``, which needs the folder that KDTHEORY_DATA names. Not run: more images,
