@@ -135,12 +135,14 @@ def _gaps(weights: Array) -> Array:
     return np.asarray((hardest - random)[1:] / (hardest - random)[0])
 
 
+@functools.lru_cache(maxsize=len(SHARES))
 def _tail_mean_square(share: float) -> float:
     """Mean square of the largest share of normal values, from a fine grid of their quantiles."""
     u = (np.arange(2_000_000) + 0.5) / 2_000_000
     return float(np.mean(ndtri(share * u / 2) ** 2))
 
 
+@functools.lru_cache(maxsize=1)
 def _noisy_among_the_kept() -> Array:
     """One row in twenty is wrong by far: counted among those of largest residual."""
     rng = np.random.default_rng(1)
