@@ -1,7 +1,8 @@
 r"""Pruning many points: random subsets in the limit, rules that select rows, and held-out errors without refits.
 
 The population is made from the problem as for the deterministic equivalents; the laws of selection are those of least
-squares with Gaussian noise. Derived in kdtheory.
+squares with Gaussian noise. Derived in kdtheory. Here m of n points are kept, f is their share, and the other letters are
+those of kdtheory.random_subset.
 """
 
 from __future__ import annotations

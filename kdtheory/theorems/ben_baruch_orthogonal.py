@@ -1,7 +1,8 @@
 r"""Orthogonal designs: every question about a pruned student answered by an inequality of a few numbers.
 
 One constant feature: every m of its rows have the moments m, as any rows of an orthogonal design have. The ridge, per
-example unless it says absolute, and the noise are those of the problem. Derived in kdtheory.
+example unless it says absolute, and the noise are those of the problem. Derived in kdtheory. Here f and f_t are
+the shares of n rows that student and teacher see, theta^2 is the signal's square.
 """
 
 from __future__ import annotations
