@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdtheory.checks import numeric, schedule, whole
 
-__all__ = ["Rows", "kept_count", "random_orders", "ridge_for", "rows_kept", "shares"]
+__all__ = ["Rows", "kept_count", "random_orders", "require_convention", "ridge_for", "rows_kept", "shares"]
 
 Rows = NDArray[np.intp]
 CONVENTIONS = ("absolute", "per_example")
@@ -76,6 +76,12 @@ def random_orders(n: int, subsets: int, seed: int) -> NDArray[np.intp]:
     return np.array([rng.permutation(n) for _ in range(whole(subsets, "subsets", least=1))])
 
 
+def require_convention(convention: str) -> None:
+    """Refuse what is neither of the two conventions of `ridge_for`."""
+    if convention not in CONVENTIONS:
+        raise ValueError(f'`ridge_convention` must be "absolute" or "per_example", got {convention!r}.')
+
+
 def ridge_for(ridge: float, count: int, convention: str) -> float:
     r"""The ridge of :math:`K + \lambda I` on `count` rows, under one of the two conventions.
 
@@ -87,6 +93,5 @@ def ridge_for(ridge: float, count: int, convention: str) -> float:
     >>> ridge_for(0.1, 50, "absolute"), ridge_for(0.1, 50, "per_example")
     (0.1, 5.0)
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(f'`ridge_convention` must be "absolute" or "per_example", got {convention!r}.')
+    require_convention(convention)
     return ridge * count if convention == "per_example" else ridge

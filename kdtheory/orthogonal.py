@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from kdtheory.checks import Array, finite_array
-from kdtheory.kept import CONVENTIONS
+from kdtheory.kept import require_convention
 from kdtheory.risk_curves import RiskCurves
 
 __all__ = ["OrthogonalDesign"]
@@ -76,8 +76,7 @@ class OrthogonalDesign:
     teacher_fraction: Any = 1.0
 
     def __post_init__(self) -> None:
-        if self.ridge_convention not in CONVENTIONS:
-            raise ValueError(f'`ridge_convention` must be "absolute" or "per_example", got {self.ridge_convention!r}.')
+        require_convention(self.ridge_convention)
         names = [name for name in self.__dataclass_fields__ if name != "ridge_convention"]
         given = [finite_array(getattr(self, name), name) for name in names]
         try:

@@ -132,17 +132,17 @@ def plan(
     spectrum = Spectrum.from_gram(K)
     noise = marginal_likelihood(spectrum, labels)
     level = _teacher_ridge(spectrum, labels, ridge, noise, method)
-    teacher = Teacher.ridge(K, ridge=level, ridge_convention="absolute")
+    teacher = Teacher.of_spectrum(spectrum, level)
     fractions = np.unique(np.append(shares(keep_fractions), 1.0))
-    counts = [kept_count(fraction, n) for fraction in fractions.tolist()]
-    fractions = fractions[np.append(np.diff(counts) > 0, True)]  # shares that keep the same rows are one
+    counts = np.array([kept_count(fraction, n) for fraction in fractions.tolist()])
+    apart = np.append(np.diff(counts) > 0, True)  # shares that keep the same rows are one
+    fractions, counts = fractions[apart], counts[apart]
     orders = random_orders(n, whole(subsets, "subsets", least=2), seed)
     laws: tuple[tuple[float, float], ...] = ()
     if method == "likelihood":
         laws = ((noise.scale, noise.noise_variance), noise.low, noise.high)
     measured = []
-    for i, fraction in enumerate(fractions.tolist()):
-        count = kept_count(fraction, n)
+    for i, count in enumerate(counts.tolist()):
         ridges = np.array([ridge_for(level / n, count, "per_example") if ridge_convention == "per_example" else level])
         if ridge_convention == "tuned":
             ridges = level * AROUND

@@ -101,10 +101,18 @@ class Teacher:
         level = ridge_for(positive(ridge, "ridge", zero=True), len(rows), ridge_convention)
         s = Spectrum.from_gram(K[np.ix_(rows, rows)])
         smoother = np.zeros_like(K)
-        U, dual = s.eigenvectors, dual_of(s, level)
-        smoother[:, rows] = (K[:, rows] @ (U * dual)) @ U.T
-        smoother[np.ix_(rows, rows)] = (U * (s.eigenvalues * dual)) @ U.T  # shorter, and exact for itself
+        smoother[np.ix_(rows, rows)] = cls.of_spectrum(s, level).smoother
+        others = np.setdiff1d(np.arange(len(K)), rows)
+        if len(others):
+            U, dual = s.eigenvectors, dual_of(s, level)
+            smoother[np.ix_(others, rows)] = (K[np.ix_(others, rows)] @ (U * dual)) @ U.T
         return cls(len(K), smoother)
+
+    @classmethod
+    def of_spectrum(cls, spectrum: Spectrum, ridge: float) -> Teacher:
+        """Ridge regression on all rows, from the decomposition of their kernel, at an absolute ridge."""
+        U = spectrum.eigenvectors
+        return cls(spectrum.n, np.asarray((U * (spectrum.eigenvalues * dual_of(spectrum, ridge))) @ U.T))
 
     @classmethod
     def linear(cls, smoother: ArrayLike) -> Teacher:

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, finite, finite_array
-from kdtheory.kept import CONVENTIONS
+from kdtheory.kept import require_convention
 from kdtheory.population import BLOCK, Population, implicit_ridges, sample_sizes
 from kdtheory.risk_curves import RiskCurves
 
@@ -117,8 +117,7 @@ def pruned_risk_curves(
     if ((fraction <= 0) | (fraction > 1)).any():
         wrong = float(fraction[(fraction <= 0) | (fraction > 1)][0])
         raise ValueError(f"`keep_fraction` must be above 0 and at most 1, got {wrong}.")
-    if ridge_convention not in CONVENTIONS:
-        raise ValueError(f'`ridge_convention` must be "absolute" or "per_example", got {ridge_convention!r}.')
+    require_convention(ridge_convention)
     kept = fraction * sizes
     if ridge_convention == "per_example":
         lam, lam_t = lam * kept, lam_t * sizes

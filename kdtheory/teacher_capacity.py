@@ -25,7 +25,7 @@ from kdtheory.checks import Array, finite, matrix, outputs, positive, schedule
 from kdtheory.kept import kept_count, ridge_for, shares
 from kdtheory.pruned_risk import LEVEL
 from kdtheory.pruned_setting import Setting, given, orders_of
-from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram, dual_of
+from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram
 from kdtheory.risk_curves import RiskCurves
 
 __all__ = ["Capacities", "leading_features", "teacher_capacities"]
@@ -265,8 +265,7 @@ def _tuned(at: Setting, levels: list[float], convention: str, variance: float) -
     parts = [(own.bias(at.signal, at.signal_new, at.teacher, level), own.variance(None, level)) for level in scaled]
     risks = [float(bias.start + variance * noise.start) for bias, noise in parts]
     best = int(np.argmin(risks))
-    U, fit = own.spectrum.eigenvectors, own.spectrum.eigenvalues * dual_of(own.spectrum, scaled[best])
-    return Teacher.linear((U * fit) @ U.T), risks[best], levels[best]
+    return Teacher.of_spectrum(own.spectrum, scaled[best]), risks[best], levels[best]
 
 
 def _grid(student: KeptStudent, at: Setting, teachers: Sequence[Teacher], levels: list[float], variance: float) -> RiskCurves:
