@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from empirical import extra
+from empirical.convolutional import Normalisation
 from empirical.networks import MLP, Activation, Centred, Layer, members_of, trained
 
 with extra():
@@ -142,7 +143,8 @@ def jacobian(model: nn.Module, X: Tensor) -> list[Tensor]:
 def require_rowwise(model: nn.Module) -> None:
     """Refuse a model whose output for one point is random, or depends on the other points of the batch."""
     for module in model.modules():
-        batch = isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.training or module.running_mean is None)
+        batch = isinstance(module, (nn.modules.batchnorm._BatchNorm, Normalisation))
+        batch = batch and (module.training or module.running_mean is None)
         if batch or (isinstance(module, nn.modules.dropout._DropoutNd) and module.training):
             raise ValueError(
                 f"`model` must give each point an output of its own, got a {type(module).__name__} in training mode "
@@ -223,7 +225,7 @@ def _after(first: Activation | None, second: Activation) -> Activation:
 
 def point_axis(model: nn.Module, X: Tensor) -> int:
     """The axis of points: the second where the members of a stack have inputs of their own."""
-    return 1 if members_of(model) is not None and X.ndim == 3 else 0
+    return 1 if members_of(model) is not None and X.ndim in (3, 5) else 0  # of vectors, of images
 
 
 def require_outputs(model: nn.Module, f: Tensor) -> None:
