@@ -33,7 +33,7 @@ with extra():
 __all__ = ["Fit", "fit", "outputs", "select"]
 
 CHECK_EVERY = 50  # steps between two looks at the losses; each look waits for the device
-EXPLODED = 100  # times the first minibatch's loss
+EXPLODED = 100  # times the loss on the first minibatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,12 +187,14 @@ def _train(
         optimiser.step()
         if calls.on_batch is not None:
             calls.on_batch(step, part, index, f.detach())
-        first = as_array(each) if first is None else first
+        if first is None:  # what the member starts from, or saying nothing costs
+            nothing = loss_of(torch.zeros_like(f, dtype=dtype), labels, teacher, weights, recipe.temperature)
+            first = as_array(torch.maximum(each.detach(), nothing))
         sums += each.detach()
         if (step + 1) % CHECK_EVERY == 0 or step == steps - 1:
             mean = as_array(sums) / (step % CHECK_EVERY + 1)
             sums.zero_()
-            exploded = np.flatnonzero(~(mean <= EXPLODED * np.maximum(first, 1e-3)))
+            exploded = np.flatnonzero(~(mean <= EXPLODED * first))
             if len(exploded):
                 raise ArithmeticError(_too_fast(start, lessons, int(exploded[0]), part, step + 1, recipe))
         calls.advance()

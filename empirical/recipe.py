@@ -101,15 +101,6 @@ class Recipe:
         """Learning rate of a step, counted from zero."""
         return self.learning_rate * (0.5 * (1 + math.cos(math.pi * step / steps)) if self.schedule == "cosine" else 1.0)
 
-    def time(self, steps: int) -> float:
-        r"""Time of the gradient flow of the mean loss that such training follows, :math:`\sum_k \eta_k / (1 - \mu)`.
-
-        On the sum of squares over m rows it is this over m, as `kdtheory.GradientFlow` counts time. Of SGD only.
-        """
-        if self.optimiser != "sgd":
-            raise ValueError(f'`optimiser` must be "sgd" to be followed by a gradient flow, got {self.optimiser!r}.')
-        return sum(self.rate(step, steps) for step in range(steps)) / (1 - self.momentum)
-
     def optimiser_of(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """PyTorch's, with these constants."""
         if self.optimiser == "adam":
