@@ -74,6 +74,8 @@ def _with_noise(cells: Sequence[Cell], rng: np.random.Generator, seeds: int) -> 
 
 def _signs(claim: str, changes: Sequence[tuple[str, Estimate]], seeds: int) -> Verdict:
     """A claim that holds in most settings and is contradicted in none."""
+    without = sum(np.isnan(e.value) for _, e in changes)
+    changes = [(name, e) for name, e in changes if np.isfinite(e.value)]
     if not changes:
         return Verdict(claim, "not testable here", "the table has nothing to compare", seeds)
     up, down = sum(e.low > 0 for _, e in changes), sum(e.high < 0 for _, e in changes)
@@ -83,6 +85,7 @@ def _signs(claim: str, changes: Sequence[tuple[str, Estimate]], seeds: int) -> V
     effect = (
         f"of {len(changes)} settings, {up} rise and {down} fall beyond their 95 % interval; median "
         f"{np.median(values):+.2f}, from {least[1]} ({least[0]}) to {most[1]} ({most[0]})"
+        + (f"; in {without} more the risk does not bend upwards" if without else "")
     )
     return Verdict(claim, outcome, effect, seeds)
 

@@ -20,7 +20,7 @@ __all__ = ["Indices", "outputs", "put_back", "select", "stack_size"]
 
 Indices = NDArray[np.intp]
 Network = TypeVar("Network", bound=nn.Module)
-ROWS = 2**16  # images whose features are held at once
+ROWS = {"cpu": 2**11, "cuda": 2**17}  # points of all members together that are held at once: what stays in a cache
 
 
 def stack_size(device: torch.device) -> int:
@@ -95,7 +95,7 @@ def outputs(model: nn.Module, X: ArrayLike | Tensor, *, block: int | None = None
     model : nn.Module
     X : (n, ...) array or tensor
     block : int, optional
-        Points at a time; left out, some ten thousand over the number of members.
+        Points at a time; left out, as many as the device handles fastest.
 
     Examples
     --------
@@ -104,7 +104,8 @@ def outputs(model: nn.Module, X: ArrayLike | Tensor, *, block: int | None = None
     (2, 5, 1)
     """
     points, was_training = tensor_for(model, X, "X"), model.training
-    size = max(1, ROWS // (8 * (members_of(model) or 1))) if block is None else whole(block, "block", least=1)
+    rows = ROWS.get(points.device.type, ROWS["cuda"])
+    size = max(1, rows // (members_of(model) or 1)) if block is None else whole(block, "block", least=1)
     model.eval()
     with torch.no_grad():
         f = torch.cat([model(some) for some in torch.split(points, size)], -2)
