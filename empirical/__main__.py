@@ -1,64 +1,90 @@
-"""Command line: ``python -m empirical list | run NAME [--set NAME=VALUE] [--out DIR] [--runs DIR] [--device cuda]``."""
+"""Command line: ``python -m empirical list | run NAME | export NAME | report NAME | suggest-weight``."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from empirical.experiments import EXPERIMENTS
+from empirical import command_line
+from empirical.engine import BACKENDS
+from empirical.table import FORMATS
+
+SUGGEST = "suggest-weight"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """List the experiments, or run one."""
-    parser = argparse.ArgumentParser(prog="python -m empirical", description="Trains networks and writes what it measured.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="name the experiments, their claims and their settings")
-    run = commands.add_parser("run", help="run one; what is finished is kept, so a run that was stopped goes on")
-    run.add_argument("name", metavar="NAME")
-    run.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting, e.g. --set widths=64,256"
-    )
-    run.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="DIR", help="for NAME.csv, NAME.json (default: results)"
-    )
-    run.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="for finished units (default: runs)")
-    run.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    run.add_argument("--threads", type=int, default=1, help="PyTorch threads on the CPU (default: 1)")
-    options = parser.parse_args(arguments)
+    """Run one command: 0 if all is well, 2 if it cannot be done, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return _list() if options.command == "list" else _run(options)
-    except (ValueError, ArithmeticError, OSError, ImportError) as error:
+        options = _parser(with_suggest=SUGGEST in arguments).parse_args(arguments)
+        carry_out: Callable[[argparse.Namespace], int] = options.carry_out
+        return carry_out(options)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, ArithmeticError, OSError, ImportError, MemoryError) as error:
         print(f"empirical: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nempirical: stopped; what is finished is kept, and the same command goes on from there.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        said = str(stop) or "stopped; what is finished is kept, and the same command goes on from there."
+        print(f"\nempirical: {said}", file=sys.stderr)
         return 130
 
 
-def _list() -> int:
-    for name in EXPERIMENTS:
-        module = importlib.import_module(f"empirical.experiments.{name}")
-        print(f"{name:24} {(module.__doc__ or '').partition(chr(10))[0]}\n{'':24} {module.Settings()}")
-    return 0
+def _parser(*, with_suggest: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m empirical", description="Trains networks and writes what it measured.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    listed = commands.add_parser("list", help="name the experiments, their claims and their settings")
+    run = commands.add_parser("run", help="run one; what is finished is kept, so a run that was stopped goes on")
+    export = commands.add_parser("export", help="write what is finished of one that is not, as NAME-partial")
+    report = commands.add_parser("report", help="say in plain language what a table shows of the claims")
+    suggest = commands.add_parser(SUGGEST, help="the teacher weight for two students of your own, from held-out predictions")
+    for command, carry_out in (
+        (listed, command_line.listed),
+        (run, command_line.run),
+        (export, command_line.export),
+        (report, command_line.report),
+    ):
+        command.set_defaults(carry_out=carry_out)
+    for command in (run, export, report):
+        command.add_argument("name", metavar="NAME")
+        command.add_argument("--quick", action="store_true", help="the settings of a few minutes; the table is NAME-quick")
+        command.add_argument(
+            "--out",
+            type=Path,
+            default=Path("results"),
+            metavar="DIR",
+            help="of tables and their records (default: results)",
+        )
+    report.add_argument("--table", type=Path, metavar="FILE", help="instead of the last one in --out")
+    for command in (run, export):
+        command.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting, e.g. --set widths=64,256"
+        )
+        command.add_argument(
+            "--runs",
+            type=Path,
+            default=Path("runs"),
+            metavar="DIR",
+            help="of finished units, results.sqlite (default: runs)",
+        )
+        command.add_argument("--data-dir", type=Path, metavar="DIR", help="with the datasets (default: as KDTHEORY_DATA says)")
+        command.add_argument("--any-revision", action="store_true", help="take units of older code too; the table says so")
+        command.add_argument("--format", choices=FORMATS, default="csv", help="of the table (default: csv)")
+    run.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    run.add_argument("--threads", type=int, default=1, metavar="N", help="of PyTorch on the CPU, per worker (default: 1)")
+    run.add_argument("--workers", type=int, metavar="N", help="units at once (default: 1; on a cluster all that it can)")
+    run.add_argument("--backend", choices=BACKENDS, default="processes", help="where workers run (default: processes)")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, e.g. tcp://host:8786")
+    if with_suggest:
+        from empirical import suggest as tool  # noqa: PLC0415  # loaded for its own command only
 
-
-def _run(options: argparse.Namespace) -> int:
-    from empirical import runner  # noqa: PLC0415
-
-    for name, folder in (("--out", options.out), ("--runs", options.runs)):
-        blocked = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
-        if blocked is not None:
-            raise ValueError(f"`{name}` must be a folder, {str(blocked)!r} is a file.")
-    runner.require_device(options.device, options.threads)
-    module = runner.experiment(options.name)
-    settings = runner.changed(module.Settings(), options.set)
-    rows, seconds = runner.run(module, settings, runs=options.runs, device=options.device)
-    path = runner.record(options.name, settings, rows, options.out, device=options.device, seconds=seconds)
-    print(f"{len(rows)} rows in {path}")
-    return 0
+        tool.add_arguments(suggest)
+        suggest.set_defaults(carry_out=tool.run)
+    return parser
 
 
 if __name__ == "__main__":

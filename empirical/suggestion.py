@@ -53,6 +53,10 @@ class Suggestion:
     doubts: tuple[str, ...]
     next_step: str
 
+    def __str__(self) -> str:
+        """In words, as the command line prints it."""
+        return in_words(self)
+
     @property
     def trusted(self) -> bool:
         """Whether nothing speaks against the weight."""

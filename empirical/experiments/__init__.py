@@ -14,4 +14,5 @@ EXPERIMENTS = (
     "narrow_ensembles",
     "output_scale",
     "grokking",
+    "weight_vs_fraction",
 )

@@ -13,17 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+import kdtheory as kd
 from empirical import extra
+from empirical.experiments.verdicts_evidence import column, decided, exponent, rows_where, values, written
 from empirical.networks import MLP
 from empirical.ntk import empirical_ntk
+from empirical.store import Row
 from empirical.training import train
+from empirical.verdict import Verdict
 from kdtheory.checks import Array
 from kdtheory.dynamics import loss_scale
 
 with extra():
     import torch
 
-__all__ = ["GRID", "Settings", "measure", "on_circle", "units"]
+__all__ = ["GRID", "QUICK", "Settings", "measure", "on_circle", "units", "verdicts"]
 
 GRID = ("widths", "initialisations", "trained")
 
@@ -70,6 +74,9 @@ class Settings:
     seed: int = 0
 
 
+QUICK = Settings(widths=(60, 240, 960), initialisations=3, trained=(3, 3, 3), angles=13)
+
+
 def units(settings: Settings) -> list[dict[str, Any]]:
     """One network each, with the number of its steps."""
     return [
@@ -81,8 +88,9 @@ def units(settings: Settings) -> list[dict[str, Any]]:
 
 def measure(settings: Settings, unit: dict[str, Any], device: torch.device) -> list[dict[str, Any]]:
     """A row per angle: the kernel at initialisation and after the unit's steps, and both losses."""
-    architecture = {name: getattr(settings, name) for name in ("depth", "activation", "weight_variance", "bias_variance")}
-    network = MLP(2, width=unit["width"], seed=[unit["initialisation"], settings.seed], device=device, **architecture)
+    network = MLP(
+        2, width=unit["width"], seed=[unit["initialisation"], settings.seed], device=device, **architecture(settings)
+    )
     angles = np.linspace(-np.pi, np.pi, settings.angles)
     N = settings.training_points
     X = np.random.default_rng(settings.seed).normal(size=(N, 2))
@@ -95,6 +103,44 @@ def measure(settings: Settings, unit: dict[str, Any], device: torch.device) -> l
         {name: float(value) for name, value in zip(columns, row, strict=True)} | losses
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """How the kernel's distance from its limit and its movement fall with width; both by their norms over the angles."""
+    angles = np.array(values(rows, "angle"))
+    limit = kd.kernels.ntk(on_circle([0.0]), on_circle(angles), **architecture(Settings()))[0]
+    distance, movement = {}, {}
+    for width in values(rows, "width"):
+        here = rows_where(rows, width=width)
+        start, trained = (column(here, name).reshape(-1, len(angles)) for name in ("start", "trained"))
+        was_trained = column(here, "steps").reshape(-1, len(angles))[:, 0] > 0
+        distance[width] = np.linalg.norm(start - limit, axis=1) / np.linalg.norm(limit)
+        movement[width] = (np.linalg.norm(trained - start, axis=1) / np.linalg.norm(limit))[was_trained]
+    falls, moves = (exponent(list(of), list(of.values())) for of in (distance, movement))
+    widest, fewest = max(movement), min(len(networks) for networks in movement.values())
+    return [
+        decided(
+            "The wider random networks are, the nearer is their tangent kernel to its limit.",
+            falls,
+            -np.inf,
+            0.0,
+            f"exponent of the distance {written(falls)}, -1/2 expected; {distance[widest].mean():.1%} at width {widest:,}",
+            min(map(len, distance.values())),
+        ),
+        decided(
+            "Training moves the tangent kernel less the wider the network is.",
+            moves,
+            -np.inf,
+            0.0,
+            f"exponent of the movement {written(moves)}; {movement[widest].mean():.1%} at width {widest:,}",
+            fewest,
+        ),
+    ]
+
+
+def architecture(settings: Any) -> dict[str, Any]:
+    """What the networks and their limit kernel have in common."""
+    return {name: getattr(settings, name) for name in ("depth", "activation", "weight_variance", "bias_variance")}
 
 
 def on_circle(angles: ArrayLike) -> Array:

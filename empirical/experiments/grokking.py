@@ -33,16 +33,20 @@ from typing import Any
 
 import numpy as np
 
+import kdtheory as kd
 from empirical import extra
+from empirical.experiments.verdicts_evidence import contrast, decided, rows_where, untold, values, written
 from empirical.networks import as_array
 from empirical.ntk import alignment, relative_change
+from empirical.store import Row
+from empirical.verdict import Verdict
 from kdtheory.checks import Array
 
 with extra():
     import torch
     from torch import Tensor, nn
 
-__all__ = ["GRID", "Committee", "Form", "Settings", "Task", "measure", "units"]
+__all__ = ["GRID", "QUICK", "Committee", "Form", "Settings", "Task", "measure", "units", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Settings:
 
 
 GRID = ("scales", "networks")
+QUICK = Settings(scales=(1 / 8, 1.0, 128.0), networks=((500, True, 2),), duration=16_000, most_steps=2000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,3 +249,44 @@ def _start(settings: Settings, unit: dict[str, Any]) -> Tensor:
         return S
     how = {"scale": unit["scale"], "quadratic": settings.quadratic, "seed": unit["seed"]}
     return Committee(settings.inputs, width=unit["width"], **how).moment()
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """Of networks that start from zero: test losses over those of predicting zero, and when they fall below a tenth."""
+    networks = [row for row in rows if row["centred"] is True and row["width"] != "infinite"]
+    scales, seeds = values(networks, "scale"), values(networks, "seed")
+    runs = {(a, s): rows_where(networks, scale=a, seed=s) for a in scales for s in seeds}
+    left = {a: contrast([[np.log(runs[a, s][-1]["test"] / runs[a, s][0]["test"]) for s in seeds]]) for a in scales}
+    low, high = scales[0], scales[-1]
+    lazy = f"At the largest scale, {high:g}, the kernel at the start predicts the test loss at the end to within a tenth."
+    ends = [(runs[high, s][0], runs[high, s][-1], *kernel_losses(Settings(), s, runs[high, s][-1]["t"])) for s in seeds]
+    if all(math.isclose(start["train"], null, rel_tol=1e-4) for start, _, null, _ in ends):
+        ratio = contrast([[end["test"] / loss for _, end, _, loss in ends]])
+        found = [decided(lazy, ratio, 0.9, 1.1, f"test loss over the kernel's {written(ratio)}", len(seeds))]
+    else:
+        found = [untold(lazy, "the targets are not those of the default settings")]
+    rich = f"At the smallest scale, {low:g}, networks generalise: they end below a tenth of the loss of predicting zero."
+    effect = f"test loss {np.exp(left[low].value):.1e}, at scale {high:g} {np.exp(left[high].value):.2f}, of predicting zero"
+    found.append(decided(rich, left[low], -np.inf, np.log(0.1), effect, len(seeds)))
+    late = "Generalisation comes late: the test loss falls below a tenth after more than twice the time of the training loss."
+    lags = {a: [first_below(runs[a, s], "test") / first_below(runs[a, s], "train") for s in seeds] for a in scales}
+    reached = max((a for a, lag in lags.items() if np.isfinite(lag).all()), default=None)
+    if reached is None:
+        return [*found, untold(late, "at no scale did all test losses fall so far")]
+    lag = contrast([np.log(lags[reached])])
+    effect = f"{np.exp(lag.value):.0f} [{np.exp(lag.low):.1f}, {np.exp(lag.high):.0f}] times at scale {reached:g}"
+    return [*found, decided(late, lag, np.log(2), np.inf, effect, len(seeds))]
+
+
+def first_below(run: list[Row], loss: str, share: float = 0.1) -> float:
+    """The first recorded time at which a loss is below a share of that of predicting zero; infinite if it never is."""
+    return next((float(row["t"]) for row in run if row[loss] < share * run[0][loss]), math.inf)
+
+
+def kernel_losses(settings: Settings, seed: int, t: int) -> tuple[float, float]:
+    """Mean square of a seed's targets, and test loss after t steps of descent with its network's kernel at the start."""
+    task, unit = Task.draw(settings.inputs, settings.n, settings.n_new, seed), {"width": 500, "scale": 1.0, "seed": seed}
+    Z = augmented(torch.tensor(np.vstack([task.X, task.X_new])))
+    K, P = as_array(Form(_start(settings, unit), 1.0, settings.quadratic).kernel(Z)), settings.n
+    f = kd.Spectrum.from_gram(K[:P, :P]).predict(kd.GradientDescent(2 * settings.learning_rate / P, t), task.y, K[P:, :P])
+    return float(np.mean(task.y**2)), float(np.mean((f - task.y_new) ** 2))

@@ -21,17 +21,26 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 import kdtheory as kd
 from empirical import extra
+from empirical.experiments.verdicts_evidence import column, contrast, decided, rows_where, values, written
 from empirical.experiments.width import Split, kernel_chain, relative
 from empirical.networks import MLP, Centred
 from empirical.ntk import empirical_ntk, relative_change
+from empirical.store import Row
 from empirical.training import self_distil, stable_step, train
+from empirical.verdict import Verdict
+from kdtheory.checks import Array
 
 with extra():
     import torch
 
-__all__ = ["GRID", "Settings", "measure", "units"]
+__all__ = ["GRID", "QUICK", "Settings", "measure", "units", "verdicts"]
+
+CLOSE, CLOSE_AT = 2e-3, 100.0  # relative error, and the scale at which it is asked for
+MOST_KINKS = 30.0  # the scale up to which two kinks or more cross in the recorded networks
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Settings:
 
 
 GRID = ("networks", "scales")
+QUICK = Settings(networks=(("erf", 32, 20, 3), ("relu", 128, 20, 3)), scales=(1.0, 10.0, 100.0), n_new=100, margin=3.0)
 
 
 def units(settings: Settings) -> list[dict[str, Any]]:
@@ -118,3 +128,40 @@ def measure(settings: Settings, unit: dict[str, Any], device: torch.device) -> l
         {"round": t, "error_own": relative(predicted[t], own[t]), "error": relative(predicted[t], wide[t]), **moved}
         for t in range(settings.rounds + 1)
     ]
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """Exponents of the error over the scale of the output, each network's own; and what the scale does not do."""
+    found = []
+    for activation, n in sorted({(row["activation"], row["n"]) for row in rows}):
+        here, name = rows_where(rows, activation=activation, n=n), f"{activation}, {n} points"
+        last = rows_where(here, round=max(values(here, "round")))
+        smooth = activation == "erf"
+        below = [row for row in last if smooth or row["scale"] <= MOST_KINKS]
+        slopes = contrast([_slopes(below, "error_own")])
+        power, near = (-1.0, 0.02) if smooth else (-0.5, 0.1)
+        claim = f"{name}: the error beside the own kernel falls as the scale to the power {power:g}, to within {near:g}."
+        effect = f"exponent {written(slopes, 3)}" + ("" if smooth else f" up to scale {MOST_KINKS:g}")
+        found.append(decided(claim, slopes, power - near, power + near, effect, len(values(last, "seed"))))
+        if smooth and CLOSE_AT in values(here, "scale"):
+            at = rows_where(here, scale=CLOSE_AT)
+            worst = [column(rows_where(at, seed=seed), "error_own").max() for seed in values(at, "seed")]
+            claim = f"{name}: at scale {CLOSE_AT:g} every round follows the own kernel's to within {CLOSE:g}."
+            effect = f"largest error of a network's rounds {written(contrast([worst]), 5)}, at most {max(worst):.5f}"
+            found.append(decided(claim, contrast([worst]), 0.0, CLOSE, effect, len(worst)))
+        ends = [
+            column(rows_where(last, scale=scale), "error") for scale in (values(last, "scale")[0], values(last, "scale")[-1])
+        ]
+        same = contrast([ends[1] / ends[0]])
+        claim = f"{name}: the scale does nothing for the distance to the infinite width, which changes by less than a tenth."
+        effect = f"at the largest scale over the smallest {written(same, 3)}"
+        found.append(decided(claim, same, 0.9, 1.1, effect, len(ends[0])))
+    return found
+
+
+def _slopes(rows: list[Row], name: str) -> Array:
+    """Least-squares slopes of the logarithm over that of the scale, one per network."""
+    x = np.log(np.array(values(rows, "scale")))
+    x = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
+    each = [rows_where(rows, seed=seed) for seed in values(rows, "seed")]
+    return np.array([np.log(column(sorted(of, key=lambda row: row["scale"]), name)) @ x for of in each])

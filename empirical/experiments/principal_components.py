@@ -26,16 +26,19 @@ from sklearn.datasets import load_digits
 
 import kdtheory as kd
 from empirical import extra
+from empirical.experiments.verdicts_evidence import column, contrast, decided, rows_where, untold, values, written
 from empirical.networks import MLP, predict
 from empirical.ntk import empirical_ntk
+from empirical.store import Row
 from empirical.training import train
+from empirical.verdict import Verdict
 from kdtheory.checks import Array
 from kdtheory.dynamics import loss_scale
 
 with extra():
     import torch
 
-__all__ = ["GRID", "VARIABLE", "Settings", "components", "images", "measure", "units"]
+__all__ = ["GRID", "QUICK", "VARIABLE", "Settings", "components", "images", "measure", "units", "verdicts"]
 
 VARIABLE = "KDTHEORY_DATA"
 GRID = ("data", "trials", "trainings")
@@ -80,6 +83,9 @@ class Settings:
     time: float = 1000.0
     records: int = 50
     seed: int = 0
+
+
+QUICK = Settings(trainings=((50, 5.0), (200, 5.0)), images=128, records=20)
 
 
 def units(settings: Settings) -> list[dict[str, Any]]:
@@ -167,3 +173,48 @@ def images(data: str, count: int) -> tuple[Array, NDArray[np.int64]]:
         raise FileNotFoundError(f"{data} needs {VARIABLE}, the folder that contains {data}/{data}.npz or {data}.npz.")
     with np.load(path, allow_pickle=False) as file:
         return file["x_train"][:count].reshape(count, -1) / 255.0, file["y_train"][:count].astype(np.int64)
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """Wide against narrow networks, paired by data and trial: how far off the line they come, and at which rate they go."""
+    widths = values(rows_where(rows, part="training"), "width")
+    claims = (
+        "Wide networks keep to the straight line: they leave it by less than half of what narrow ones do.",
+        "They go along it nearer to the rate of the limit kernel: by less than half of the narrow ones' excess.",
+        f"At width {widths[-1]:,.0f} the rate is that of the limit kernel, to within 15 %.",
+    )
+    if len(widths) < 2:
+        return [untold(claim, "it takes two widths") for claim in claims]
+    narrow, wide = (_runs(rows, width) for width in (widths[0], widths[-1]))
+    pairs = [(narrow[key], wide[key]) for key in narrow if key in wide]
+    off, excess = (np.array([b[k] / a[k] for a, b in pairs]) for k in (0, 1))
+    log_off, log_rate = contrast([np.log(off)]), contrast([np.array([b[1] + 1 for _, b in pairs])])
+    less = contrast([excess])
+    between = f"width {widths[-1]:,.0f} over width {widths[0]:,.0f}"
+    effects = (
+        f"{np.exp(log_off.value):.2f} [{np.exp(log_off.low):.2f}, {np.exp(log_off.high):.2f}] times as far, {between}",
+        f"{written(less)} of the excess, {between}",
+        f"rate over the kernel's {written(log_rate)}",
+    )
+    bounds = ((-np.inf, np.log(0.5)), (-0.5, 0.5), (0.85, 1.15))
+    return [
+        decided(claim, found, *bound, effect, len(pairs))
+        for claim, found, bound, effect in zip(claims, (log_off, less, log_rate), bounds, effects, strict=True)
+    ]
+
+
+def _runs(rows: list[Row], width: int) -> dict[tuple[str, int], tuple[float, float]]:
+    """Of each network of a width, by data and trial: largest distance from the line, and rate over the kernel's less one.
+
+    Taken is the run of the smallest step; the rate is that up to the last time before two of the kernel's times.
+    """
+    of_width, found = rows_where(rows, part="training", width=width), {}
+    for data in values(of_width, "data"):
+        value = rows_where(rows, data=data, part="components")[0]["second_value"]
+        for trial in values(of_width, "trial"):
+            here = rows_where(of_width, data=data, trial=trial)
+            run = rows_where(here, learning_rate=min(row["learning_rate"] for row in here))
+            t, along = column(run, "time"), column(run, "along")
+            k = np.flatnonzero(t <= 2 / value)[-1]
+            found[data, trial] = float(column(run, "across").max()), float(np.log(along[0] / along[k]) / (value * t[k]) - 1)
+    return found

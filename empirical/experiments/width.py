@@ -21,16 +21,19 @@ import scipy.linalg
 
 import kdtheory as kd
 from empirical import extra
+from empirical.experiments.verdicts_evidence import column, contrast, decided, exponent, rows_where, values, written
 from empirical.networks import MLP, Centred
 from empirical.ntk import empirical_ntk, relative_change
+from empirical.store import Row
 from empirical.training import Step, self_distil, stable_step, train
+from empirical.verdict import Verdict
 from kdtheory.checks import Array
 from kdtheory.problem import digits
 
 with extra():
     import torch
 
-__all__ = ["GRID", "Limit", "Settings", "Split", "kernel_chain", "measure", "relative", "units"]
+__all__ = ["GRID", "QUICK", "Limit", "Settings", "Split", "kernel_chain", "measure", "relative", "units", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Settings:
 
 
 GRID = ("networks",)
+QUICK = Settings(networks=((1, 64, 3), (1, 256, 3)), n=60, n_new=100, rounds=2, bands=(1, 4, 16, 60))
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,3 +204,34 @@ def _flat(K: Array) -> Array:
     """(m, n, p, p) with outputs beside points: (m p, n p)."""
     m, n, p, _ = K.shape
     return K.swapaxes(1, 2).reshape(m * p, n * p)
+
+
+def verdicts(rows: list[Row]) -> list[Verdict]:
+    """Exponents over width, how the error goes on from round to round, and what of it is there before training."""
+    found = []
+    for depth in values(rows, "depth"):
+        here, layers = rows_where(rows, depth=depth), f"{depth} hidden layer{'s' * (depth > 1)}"
+        first = rows_where(here, round=0, teacher_weight=here[0]["teacher_weight"])
+        by_width = {width: rows_where(first, width=width) for width in values(first, "width")}
+        seeds = min(map(len, by_width.values()))
+        slope = exponent(list(by_width), [column(of, "error") for of in by_width.values()])
+        last = {width: column(of, "error").mean() for width, of in by_width.items()}
+        claim = (
+            f"{layers}: trained networks approach the infinite width's kernel regression as the width to -1/2, within 0.05."
+        )
+        effect = f"exponent {written(slope, 3)}; error {last[max(last)]:.1%} at width {max(last):,}"
+        found.append(decided(claim, slope, -0.55, -0.45, effect, seeds))
+        for w in values(here, "teacher_weight"):
+            chain = rows_where(here, teacher_weight=w)
+            start, end = (column(rows_where(chain, round=t), "error") for t in (0, max(values(chain, "round"))))
+            growth = contrast([end / start])
+            claim = (
+                f"{layers}, teacher weight {w:g}: the error does not accumulate, the last student's is at most the teacher's."
+            )
+            effect = f"last over first {written(growth, 3)}, at most {np.max(end / start):.3f}"
+            found.append(decided(claim, growth, 0.0, 1.0, effect, len(start)))
+        there = contrast([column(first, "fluctuation") / column(first, "error")])
+        claim = f"{layers}: nine tenths or more of the error are in the network's kernel before it is trained."
+        effect = f"error of its kernel's prediction over its own {written(there, 3)}"
+        found.append(decided(claim, there, 0.9, 1.1, effect, len(first)))
+    return found

@@ -1,8 +1,7 @@
-"""A killed experiment loses the unit in flight and nothing else; what comes in from the command line is checked."""
+"""A killed experiment loses the unit in flight and nothing else; two processes on one grid share it."""
 
-import csv
 import json
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from empirical import experiments, runner
-from empirical.__main__ import main
-from empirical.store import Store, write_whole
+from empirical import runner
+from empirical.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +31,7 @@ class Squares:
     """A stand-in for an experiment's module that counts its measurements."""
 
     __name__ = "empirical.experiments.squares"
+    __file__ = __file__
     __doc__ = "Squares of widths."
     GRID = ("widths",)
     Settings = Settings
@@ -48,8 +47,72 @@ class Squares:
         return [{"square": settings.scale * unit["width"] ** 2, "device": str(device)}]
 
 
-def go(module, settings, folder):
-    return runner.run(module, settings, runs=folder, progress=False)[0]
+#: A grid in a file of its own, for other processes. Its folder also has a stand-in for PyTorch, which takes seconds to load.
+TOY = '''
+"""Squares are what they are."""
+import os, pathlib, signal, time
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Settings:
+    count: int = 20
+    seconds: float = 0.03
+    log: str = ""
+    fatal: int = -1
+
+GRID = ("count", "seconds", "log", "fatal")
+
+def units(settings):
+    return [{"x": x} for x in range(settings.count)]
+
+def measure(settings, unit, device):
+    import torch
+    x, log = unit["x"], pathlib.Path(settings.log)
+    with log.open("a") as file:
+        file.write(f"{x}\\n")
+    time.sleep(settings.seconds)
+    if x == settings.fatal and not log.with_suffix(".killed").exists():
+        log.with_suffix(".killed").touch()
+        os.kill(os.getpid(), 9)
+    return [{"square": x**2, "seed": 0, "threads": torch.threads}]
+'''
+TORCH = """
+threads = 0
+device, OutOfMemoryError = str, MemoryError
+def set_num_threads(number):
+    global threads
+    threads = number
+"""
+
+
+def toy(folder):
+    (folder / "toygrid.py").write_text(TOY)
+    (folder / "torch.py").write_text(TORCH)
+    (folder / "runs").mkdir()
+    return folder / "log", folder / "runs"
+
+
+def start(folder, **settings):
+    code = f"""
+    import sys
+    sys.path[:0] = [{str(folder)!r}, {str(ROOT)!r}]
+    from pathlib import Path
+    import toygrid
+    from empirical import runner
+    runner.POLL = 0.05
+    settings = toygrid.Settings(log={str(folder / "log")!r}, **{settings!r})
+    rows, _ = runner.run(toygrid, settings, runs=Path({str(folder / "runs")!r}), progress=False)
+    print([row["square"] for row in rows])
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+
+
+def measured(folder):
+    return (folder / "log").read_text().split() if (folder / "log").exists() else []
+
+
+def go(module, settings, folder, **how):
+    return runner.carry_out(module, settings, runs=folder, progress=False, **how).rows
 
 
 def test_finished_units_are_not_measured_again(tmp_path):
@@ -64,6 +127,24 @@ def test_finished_units_are_not_measured_again(tmp_path):
     assert module.measured == [1, 2, 3, 4, 1, 2, 3]
 
 
+def test_other_code_or_other_data_are_another_result(tmp_path, monkeypatch):
+    module = Squares()
+    go(module, Settings(), tmp_path)
+    monkeypatch.setattr(runner, "revision_of", lambda module: "another")
+    older = go(module, Settings(), tmp_path, any_revision=True)
+    assert [set(row) for row in older] == [{"width", "square", "device", "revision"}] * 3
+    assert module.measured == [1, 2, 3]
+    outcome = runner.carry_out(module, Settings(widths=(3, 4)), runs=tmp_path, any_revision=True, progress=False)
+    assert module.measured == [1, 2, 3, 4]
+    assert outcome.how["revision"] == "another"
+    assert [row["revision"] for row in outcome.rows] == [*outcome.how["other_revisions"], "another"]
+    go(module, Settings(), tmp_path)
+    assert module.measured == [1, 2, 3, 4, 1, 2, 3]
+    module.fingerprints = lambda settings: {"digits": "0f"}
+    assert runner.carry_out(module, Settings(), runs=tmp_path, progress=False).how["data"] == {"digits": "0f"}
+    assert module.measured == [1, 2, 3, 4, 1, 2, 3, 1, 2, 3]
+
+
 def test_the_seconds_of_finished_units_are_kept(tmp_path):
     class Slow(Squares):
         def measure(self, settings, unit, device):
@@ -75,115 +156,142 @@ def test_the_seconds_of_finished_units_are_kept(tmp_path):
     assert runner.run(Slow(), Settings(), runs=tmp_path, progress=False)[1] == first
 
 
-def test_damaged_files_are_measured_again(tmp_path):
+def test_kill_at_random_moments_and_resume(tmp_path):
+    toy(tmp_path)
+    moments, stored, kills = random.Random(0), set(), 6
+    for kill in range(1, kills + 1):
+        before = len(measured(tmp_path))
+        process = start(tmp_path)
+        while len(measured(tmp_path)) == before and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not stored & set(measured(tmp_path)[before:]), "measured after it was stored"
+        stored = stored_units(tmp_path)
+        assert len(measured(tmp_path)) - len(stored) <= kill  # each kill lost the unit in flight, at most
+    assert start(tmp_path).communicate()[0] == f"{[x**2 for x in range(20)]}\n"
+    assert len(set(measured(tmp_path))) == 20
+    assert len(measured(tmp_path)) <= 20 + kills
+
+
+def stored_units(folder):
+    if not (folder / "runs" / "results.sqlite").exists():
+        return set()
+    with Store(folder / "runs" / "results.sqlite")._transaction("") as database:
+        return {str(json.loads(text)["x"]) for (text,) in database.execute("SELECT configuration FROM results")}
+
+
+def test_two_processes_share_a_grid(tmp_path):
+    toy(tmp_path)
+    both = [start(tmp_path, seconds=0.05) for _ in range(2)]
+    tables = [process.communicate()[0] for process in both]
+    assert tables == [f"{[x**2 for x in range(20)]}\n"] * 2
+    assert sorted(measured(tmp_path), key=int) == [str(x) for x in range(20)]
+
+
+def test_a_process_waits_for_the_units_of_another_and_takes_over_when_it_dies(tmp_path):
+    toy(tmp_path)
+    first = start(tmp_path, count=1, seconds=30)
+    while not measured(tmp_path):
+        time.sleep(0.01)
+    second = start(tmp_path, count=1, seconds=0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.communicate(timeout=1)
+    assert measured(tmp_path) == ["0"]
+    first.kill()
+    assert second.communicate()[0] == "[0]\n"
+    assert measured(tmp_path) == ["0", "0"]
+    first.communicate()
+
+
+def failing(error):
+    class Failing(Squares):
+        def measure(self, settings, unit, device):
+            rows = super().measure(settings, unit, device)
+            if unit["width"] == 2:
+                raise error
+            return rows
+
+    return Failing()
+
+
+def test_a_unit_that_diverges_is_named_after_all_others_are_kept(tmp_path):
+    module = failing(ArithmeticError("the limit is 2/3."))
+    sentence = "^squares, unit width=2 failed, 2 of 3 are finished and kept: the limit is 2/3.$"
+    for _ in range(2):
+        with pytest.raises(ArithmeticError, match=sentence):
+            go(module, Settings(), tmp_path)
+    assert module.measured == [1, 2, 3, 2]
+    assert len(go(Squares(), Settings(), tmp_path)) == 3
+
+
+@pytest.mark.parametrize("kind", [ValueError, FileNotFoundError])
+def test_any_other_error_stops_the_grid_at_once(tmp_path, kind):
+    module = failing(kind("no data"))
+    with pytest.raises(OSError if kind is FileNotFoundError else kind, match=r"^squares, unit width=2 failed, 1 of 3 are"):
+        go(module, Settings(), tmp_path)
+    assert module.measured == [1, 2]
+
+
+def test_a_defect_shows_where_it_is(tmp_path):
+    with pytest.raises(TypeError, match=r"^a defect\n") as info:
+        go(failing(TypeError("a defect")), Settings(), tmp_path)
+    assert info.value.__notes__ == ["squares, unit width=2 failed, 1 of 3 are finished and kept.\n"]
+    assert any(entry.name == "measure" for entry in info.traceback)
+
+
+def test_ctrl_c_says_what_is_kept(tmp_path):
+    module = failing(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; 1 of 3 units are finished and kept, and the same command goes on"):
+        go(module, Settings(), tmp_path)
+    assert Store.open(tmp_path).holders(list(runner.Grid.of(module, Settings()).cells)) == []
+    assert len(go(Squares(), Settings(), tmp_path)) == 3
+
+
+def told(module, settings, folder, capsys):
+    runner.carry_out(module, settings, runs=folder)
+    return capsys.readouterr().err
+
+
+def test_the_time_is_told_before(tmp_path, capsys):
     module = Squares()
-    go(module, Settings(), tmp_path)
-    files = sorted((tmp_path / "squares").glob("*.json"))
-    files[0].write_text(files[0].read_text()[:-5])
-    files[1].write_text("{}")
-    files[2].write_bytes(b"\xff\xfe\x00")
-    assert [row["square"] for row in go(module, Settings(), tmp_path)] == [2.0, 8.0, 18.0]
-    assert len(module.measured) == 6
+    first = told(module, Settings(), tmp_path, capsys)
+    assert "squares: 0 of 3 units are finished; the time that the others take is told after the first one." in first
+    assert "squares: 1 of 3 units are finished, the other 2 take about" in first
+    assert "as the first one took; 1 at once)." in first
+    assert "the other 1 take about" not in first
+    assert "as the finished ones took" in told(module, Settings(widths=(1, 4)), tmp_path, capsys)
+    assert "as with other settings or other code" in told(module, Settings(scale=3.0), tmp_path, capsys)
+
+    class Tried(Squares):
+        TRIAL_SHARE = 0.1
+
+        def trial(self, settings):
+            return Settings(widths=(9,), scale=0.1 * settings.scale)
+
+        def measure(self, settings, unit, device):
+            time.sleep(
+                0.2 + settings.scale if settings.widths == (9,) else 0
+            )  # what does not shrink with the steps, and what does
+            return super().measure(settings, unit, device)
+
+    module = Tried()
+    tried = told(module, Settings(scale=4.0), tmp_path, capsys)
+    assert "from a trial with fewer steps" in tried
+    assert float(tried.partition("(at ")[2].partition(" s each")[0]) == pytest.approx(4.2, rel=0.3)
+    assert module.measured == [9, 9, 9, 1, 2, 3]
+    assert "take about" not in told(module, Settings(scale=4.0), tmp_path, capsys)
 
 
-def test_a_file_of_another_unit_is_not_taken(tmp_path):
-    store = Store(tmp_path)
-    store.put({"width": 1}, [{"x": 1}], 0.0)
-    file = next(tmp_path.glob("*.json"))
-    file.rename(tmp_path / store._path({"width": 2}).name)
-    assert store.get({"width": 2}) is None
+def test_settings_of_another_form(tmp_path):
+    for widths, sentence in (((), "must leave something to measure"), (3, "must keep the form of the defaults")):
+        with pytest.raises(ValueError, match=f"`--set` {sentence}"):
+            go(Squares(), Settings(widths=widths), tmp_path)
 
+    class Strict(Squares):
+        def units(self, settings):
+            raise ValueError("`scale` must be 1, got 2.")
 
-def test_a_killed_run_keeps_what_was_finished(tmp_path):
-    code = textwrap.dedent(
-        f"""
-        import sys, time
-        sys.path.insert(0, {str(ROOT)!r})
-        from pathlib import Path
-        from tests.empirical.test_runner import Settings, Squares, go
-        class Slow(Squares):
-            def measure(self, settings, unit, device):
-                if unit["width"] == 3:
-                    print("third", flush=True)
-                    time.sleep(60)
-                return super().measure(settings, unit, device)
-        go(Slow(), Settings(), Path({str(tmp_path)!r}))
-        """
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stdout.readline() == "third\n"
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    module = Squares()
-    assert len(go(module, Settings(), tmp_path)) == 3
-    assert module.measured == [3]
-
-
-def test_a_draft_that_failed_leaves_the_old_file(tmp_path):
-    path = tmp_path / "table.csv"
-    write_whole(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "\ud800")
-    assert path.read_text() == "old"
-
-
-def test_the_table_and_its_settings_are_written(tmp_path):
-    rows = [{"a": 1, "b": 0.123456789}, {"a": 2, "c": "x"}]
-    path = runner.record("squares", Settings(), rows, tmp_path, device="cpu", seconds=12.3)
-    with path.open(newline="") as lines:
-        assert list(csv.DictReader(lines)) == [{"a": "1", "b": "0.123457", "c": ""}, {"a": "2", "b": "", "c": "x"}]
-    how = json.loads((tmp_path / "squares.json").read_text())
-    assert how["seconds"] == 12
-    assert how["settings"] == {"widths": [1, 2, 3], "scale": 2.0, "name": "plain"}
-    assert set(how["versions"]) == {"python", "kdtheory", "torch", "numpy"}
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (["widths=4,5"], {"widths": (4, 5)}),
-        (["widths=4"], {"widths": (4,)}),
-        (["widths=[4, 5]"], {"widths": (4, 5)}),
-        (["scale=3"], {"scale": 3.0}),
-        (["name=rich", "scale=.5"], {"name": "rich", "scale": 0.5}),
-    ],
-)
-def test_settings_from_the_command_line(given, expected):
-    assert runner.changed(Settings(), given) == Settings(**expected)
-
-
-@pytest.mark.parametrize("wrong", ["depth=3", "widths", "scale=fast", "name=3"])
-def test_wrong_settings_are_refused(wrong):
-    with pytest.raises(ValueError, match="`--set` must"):
-        runner.changed(Settings(), [wrong])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["run", "nothing"], "`NAME` must be one of"),
-        (["run", "nothing", "--device", "abacus"], "`--device` must be one that PyTorch finds here, got 'abacus'"),
-        (["run", "width", "--set", "networks=64"], "`--set` must keep the form of the defaults"),
-        (["run", "width", "--set", "networks=()"], "`--set` must leave something to measure"),
-        (["run", "width", "--out", __file__], "`--out` must be a folder"),
-        (["run", "nothing", "--threads", "0"], "`--threads` must be a whole number of at least 1, got 0"),
-    ],
-)
-def test_the_command_line_answers_in_one_sentence(arguments, sentence, capsys):
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert sentence in error
-    assert error.count("\n") == 1
-
-
-def test_every_experiment_says_what_it_claims_and_lists_its_settings(capsys):
-    assert main(["list"]) == 0
-    printed = capsys.readouterr().out
-    for name in experiments.EXPERIMENTS:
-        module = runner.experiment(name)
-        assert name in printed
-        assert module.__doc__
-        fields = module.Settings.__dataclass_fields__
-        assert set(module.GRID) <= set(fields), name
-        units = module.units(module.Settings())
-        assert len({json.dumps(unit, sort_keys=True) for unit in units}) == len(units) > 0
+    with pytest.raises(ValueError, match=r"^`scale` must be 1, got 2.$"):
+        go(Strict(), Settings(), tmp_path)
