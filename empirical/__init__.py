@@ -3,14 +3,33 @@
 `empirical` may import `kdtheory`, never the other way round. This package itself loads no PyTorch; each module that computes
 with networks does so at its top.
 
-=================  ==========================================================================================
-`networks`         the architectures: `MLP`, whose infinite width is `kdtheory.kernels.ntk`, and `Centred`
-`training`         full-batch training of a network or a stack of them, and chains of self-distillation
-`ntk`              the empirical tangent kernel of a network, and how far training moves it
-`linear`           a network to first order in its parameters: its linearisation and its Jacobian
-`experiments`      questions asked of networks, each a grid of units; ``python -m empirical list``
-`runner`, `store`  carrying them out: every finished unit is kept
-=================  ==========================================================================================
+=====================  ==============================================================================================
+networks
+`networks`             `MLP`, whose infinite width is `kdtheory.kernels.ntk`, and `Centred`
+`convolutional`        `ConvNet` and `ResNet` for small images
+`stack`, `ensembles`   many networks as one model, trained as one batch on minibatches (`fit`): `recipe`, `losses`,
+                       `lessons`, `minibatches`, `stability`
+`training`             full-batch training and chains of self-distillation
+`ntk`, `linear`        the empirical tangent kernel of a network, its linearisation and its Jacobian
+`checkpoints`          networks on disk
+
+data and pruning
+`data`                 datasets of the published formats (`files`, `pickles`, `published`), `splits`, `label_noise`
+`scores`               what to keep: `uncertainty`, `gradient_norms`, `coverage`, `dynamics` (one scoring run), `memorisation`
+`subsets`              from a score to rows: nested, balanced, stratified
+`pruned`               the protocol: a teacher on all rows, students on what is kept
+
+theory beside them
+`rules`, `pairs`       the optimal weight from two students; `bridge`, `comparison`, `intervals`: measured curves, agreement,
+regret `kernel_students`      the tangent kernel's students under the network's own training (`momentum`) `suggest`
+``python -m empirical suggest-weight``: `suggestion`, `held_out`, `criteria`, `cross_entropy` `foretold`, `cells`    what is
+said of a cell before its grid is trained, and what came out; `findings`
+
+running
+`experiments`          questions asked of networks, each a grid of units; ``python -m empirical list``
+`runner`, `engine`     carrying them out, here or on a cluster; every finished unit is kept (`store`, `revision`)
+`table`, `verdict`     what comes out: a table, and what it says of each claim (``python -m empirical report``)
+=====================  ==============================================================================================
 """
 
 from __future__ import annotations

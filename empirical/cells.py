@@ -1,7 +1,8 @@
 r"""Rows of `weight_vs_fraction` as cells: what was measured over the grid of weights, and what each rule had said of it.
 
-A cell is one data set, loss, label noise and kept share, with all its seeds, whose splits are independent: intervals are over
-seeds. The rules, each a pair of students (`empirical.foretold`) and a criterion (`empirical.pairs`):
+A cell is one data set, loss, label noise and kept share, with all its seeds. Each seed draws a split of its own from the same
+data, networks and noise, and intervals are over seeds: for another draw from these data, not for other data. The rules, each
+a pair of students (`empirical.foretold`) and a criterion (`empirical.pairs`):
 
 ================  ===================================================================================================
 two endpoints     the networks at weights 0 and 1 themselves
@@ -21,7 +22,7 @@ import numpy as np
 from empirical.bridge import accuracy_optimum
 from empirical.comparison import Agreement, agreement
 from empirical.intervals import Estimate, crossed_interval
-from empirical.pairs import identifiability, scale_free_weight, squared_error_weight
+from empirical.pairs import identifiability, scale_free_weight, scale_free_within, squared_error_weight
 from kdtheory.checks import Array
 
 __all__ = ["BOUNDS", "CRITERIA", "MOMENTS", "RULES", "Cell", "agreement_of", "cells_of", "regrets_of"]
@@ -88,6 +89,12 @@ class Cell:
         """The same from each seed alone, (S,): what somebody with one pair of students gets."""
         return CRITERIA[criterion](self.moments[f"{RULES[rule]}_{labels}"])
 
+    def used_by_seed(self, rule: str, criterion: str, labels: str) -> Array:
+        """What is then trained with, within 0 and 1: where no finite weight is best the better end, where all are alike 0."""
+        M = self.moments[f"{RULES[rule]}_{labels}"]
+        within = scale_free_within(M, 0.0, 1.0) if criterion == "scale-free" else np.clip(squared_error_weight(M), 0.0, 1.0)
+        return np.nan_to_num(within, nan=0.0)
+
     def accuracy_peak(self, rng: np.random.Generator) -> Estimate:
         """Peak of a parabola through the accuracies of the whole grid."""
         return accuracy_optimum(self.weights, self.accuracies, rng=rng, degree=2)
@@ -110,15 +117,15 @@ def vertex(coefficients: Array) -> Array:
 
 
 def cells_of(rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """The cells of a table, in the order in which they first appear; seeds that lack a student are left out.
+    """The cells of a table, in the order in which they first appear.
 
     Raises
     ------
     ValueError
-        If there is no row.
+        If there is no row, or a seed lacks a student of the grid or the cell's own row.
     """
-    if not rows:
-        raise ValueError("`rows` must hold the rows of `weight_vs_fraction`, got none.")
+    if not rows or not {"data", "loss", "noise", "keep_fraction", "seed", "teacher_weight", "error"} <= set().union(*rows):
+        raise ValueError("`rows` must hold the rows of `weight_vs_fraction`, got none of them.")
     grouped: dict[tuple[Any, ...], dict[int, list[Mapping[str, Any]]]] = {}
     for row in rows:
         key = row["data"], row["loss"], float(row["noise"]), float(row["keep_fraction"])
@@ -129,7 +136,10 @@ def cells_of(rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
 def _cell(key: tuple[Any, ...], seeds: list[list[Mapping[str, Any]]]) -> Cell:
     students = [{float(row["teacher_weight"]): row for row in some if _given(row, "teacher_weight")} for some in seeds]
     weights = np.array(sorted(students[0]))
-    summaries = [next(row for row in some if not _given(row, "teacher_weight")) for some in seeds]
+    summaries = [row for some in seeds for row in some if not _given(row, "teacher_weight")]
+    if len(summaries) != len(seeds) or any(set(each) != set(students[0]) for each in students) or 0.0 not in students[0]:
+        cell = ", ".join(f"{name}={value}" for name, value in zip(NAMES, key, strict=True))
+        raise ValueError(f"`rows` must have every seed's students and one row of the cell itself, got others at {cell}.")
 
     def table(name: str) -> Array:
         return np.array([[_number(one[w], name) for one in students] for w in weights.tolist()])
@@ -190,19 +200,19 @@ def regrets_of(
 ) -> Estimate:
     """Accuracy lost on test points by using a rule, from each seed's own students, or one weight for all: mean over cells.
 
-    Against the best weight of the grid in [0, 1], which is chosen on the other seeds and read on this one, so that
-    chance does not flatter it; the interval is over seeds, each with its mean over cells. A weight that is not identified
-    is taken to be 0: no distillation.
+    Against the best weight of the grid in [0, 1] as the other seeds choose it, read on this one: with eight seeds that choice
+    is itself some tenth of a point below the best. The interval is over seeds, each with its mean over cells. Where no weight
+    is best (nan), none is used: no distillation.
     """
     lost = []
     for cell in cells:
         if isinstance(rule, float):
             predicted = np.full(cell.seeds, rule)
         elif rule in cell.rules:
-            predicted = np.nan_to_num(cell.predicted_by_seed(rule, criterion, labels), nan=0.0)
+            predicted = cell.used_by_seed(rule, criterion, labels)
         else:
             continue
-        lost.append(_honest_loss(cell, np.clip(predicted, 0.0, 1.0)))
+        lost.append(_honest_loss(cell, predicted))
     by_seed = np.mean(lost, axis=0)
     return crossed_interval(by_seed[:, None, None], lambda mean: mean[..., 0], rng=rng)
 

@@ -89,7 +89,7 @@ def agreement(
         raise ValueError("`predicted` and `measured` must share a cell in which neither weight is nan, got none.")
     gap = np.abs(a - b).mean(axis=1)
     error = crossed_interval(gap[:, None, None], lambda mean: mean[..., 0], rng=rng, draws=draws) if N > 1 else None
-    error = error or Estimate(float(gap[0]), 0.0, high - low)
+    error = Estimate(error.value, max(error.low, 0.0), error.high) if error else Estimate(float(gap[0]), 0.0, high - low)
     rank = Estimate(float("nan"), -1.0, 1.0)
     if N > 2:
         drawn = rng.integers(N, size=(draws, N))

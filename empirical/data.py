@@ -45,7 +45,7 @@ class Dataset:
     classes : int, or None
         None: regression.
     labels : mapping from a name to an (n,) int64 array
-        Further labels of the training part, such as CIFAR-10N's "aggre", "worst", "random1"; -1 where one is missing.
+        Further labels of the training part, such as CIFAR-10N's "aggre", "worst", "random1".
     dropped : int
         Rows left out because a value was missing (NaN).
     files : tuple of str
@@ -217,10 +217,15 @@ def _dataset(name: str, files: Files, arrays: dict[str, Raw], classes: int | Non
 
 
 def _unit(x: Raw, where: str) -> int:
-    """What stands for full brightness: 255 or 65535, also 1 where numbers are not whole; 1 of features, left as they are."""
+    """What stands for full brightness: 255 or 65535, also 1 where numbers are not whole.
+
+    Features are left as they are (1), and so are images of numbers that are not whole and partly negative: standardised ones.
+    """
     if x.ndim == 2:
         return 1
     low, high = x.min(), x.max()
+    if x.dtype.kind == "f" and low < 0 and np.isfinite(high):
+        return 1
     if not (low >= 0 and high <= 65535):
         raise ValueError(f"`{where}` must hold images of values from 0 to 1, 255 or 65535, got {low} to {high}.")
     return 1 if x.dtype.kind in "bf" and high <= 1 else 255 if high <= 255 else 65535

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -154,6 +154,13 @@ def _here(module: ModuleType, settings: Any, unit: Unit, device: str) -> Measure
     return Measured(rows, time.perf_counter() - started, device_name(device))
 
 
+@cache
+def _loaded(name: str) -> tuple[ModuleType, str]:
+    """A worker's module with its revision when it was loaded: what is on disk later is not what runs."""
+    module = importlib.import_module(name)
+    return module, revision_of(module)
+
+
 def _there(job: Job, device: str, threads: int, data: str | None, unit: Unit) -> Measured | Failure:
     """In a worker. Nothing is raised: an error that cannot be sent back would end the worker."""
     try:
@@ -162,9 +169,12 @@ def _there(job: Job, device: str, threads: int, data: str | None, unit: Unit) ->
         torch.set_num_threads(threads)
         if data is not None:
             os.environ[DATA] = data
-        module = importlib.import_module(job.module)
-        if (revision := revision_of(module)) != job.revision:
-            raise ValueError(f"a worker must have the code of revision {job.revision}, got {revision}; was a file changed?")
+        module, revision = _loaded(job.module)
+        if revision != job.revision:
+            raise ValueError(
+                f"a worker must have the code of revision {job.revision}, it has loaded {revision}; was a file changed? Start "
+                f"the workers anew."
+            )
         result = _here(module, job.settings, unit, device)
     except Exception as error:
         result = Failure(error)

@@ -33,7 +33,7 @@ with extra():
 __all__ = ["Fit", "fit", "outputs", "select"]
 
 CHECK_EVERY = 50  # steps between two looks at the losses; each look waits for the device
-EXPLODED = 100  # times the loss on the first minibatch
+EXPLODED = 100  # times the size of the loss on the first minibatch, or of that of saying nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ def _train(
     members = torch.as_tensor(part, device=device)
     loss_of, optimiser = LOSSES[recipe.loss], recipe.optimiser_of(theta)
     forward: Any = torch.compile(model) if recipe.compiled else model
-    start, first, sums, mean = copy.deepcopy(model), None, torch.zeros(len(part), device=device), np.zeros(len(part))
+    start, scale, sums, mean = copy.deepcopy(model), None, torch.zeros(len(part), device=device), np.zeros(len(part))
     model.train()
     for step in range(steps + 1):
         if step in calls.at and calls.watch is not None:
@@ -187,14 +187,14 @@ def _train(
         optimiser.step()
         if calls.on_batch is not None:
             calls.on_batch(step, part, index, f.detach())
-        if first is None:  # what the member starts from, or saying nothing costs
-            nothing = loss_of(torch.zeros_like(f, dtype=dtype), labels, teacher, weights, recipe.temperature)
-            first = as_array(torch.maximum(each.detach(), nothing))
+        if scale is None:  # a weight above one makes the cross-entropy negative: only its size tells anything
+            nothing = loss_of(torch.zeros_like(f, dtype=dtype), labels, None, weights, recipe.temperature)
+            scale = as_array(torch.maximum(each.detach().abs(), nothing.abs()))
         sums += each.detach()
         if (step + 1) % CHECK_EVERY == 0 or step == steps - 1:
             mean = as_array(sums) / (step % CHECK_EVERY + 1)
             sums.zero_()
-            exploded = np.flatnonzero(~(mean <= EXPLODED * first))
+            exploded = np.flatnonzero(~(np.abs(mean) <= EXPLODED * scale))
             if len(exploded):
                 raise ArithmeticError(_too_fast(start, lessons, int(exploded[0]), part, step + 1, recipe))
         calls.advance()

@@ -14,6 +14,8 @@ from kdtheory.checks import Array, finite_array, matrix, number, numeric, whole
 
 __all__ = ["as_classes", "class_labels", "flip", "human_labels", "one_hot", "stratified"]
 
+STREAM = 0xF11B  # of random numbers: no other use of the same seed draws from it
+
 HUMAN = {"clean_label": "clean", "aggre_label": "aggre", "worse_label": "worst"} | {
     f"random_label{k}": f"random{k}" for k in (1, 2, 3)
 }
@@ -213,7 +215,7 @@ def flip(
     if not 0 <= share <= 1:
         raise ValueError(f"`rate` must lie between 0 and 1, got {share}.")
     away = _away(classes, kind, transition)
-    rng, n = np.random.default_rng(whole(seed, "seed")), len(labels)
+    rng, n = np.random.default_rng([STREAM, whole(seed, "seed")]), len(labels)
     wanted, chance = round(share * n), away.sum(axis=1)[labels]
     if wanted > np.count_nonzero(chance):
         raise ValueError(f"`rate` asks for {wanted} flips, but `transition` lets only {np.count_nonzero(chance)} rows flip.")

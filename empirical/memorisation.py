@@ -21,6 +21,8 @@ with extra():
 
 __all__ = ["balanced_subsets", "memorisation"]
 
+STREAM = 0x3E30  # of random numbers: no other use of the same seed draws from it
+
 
 def balanced_subsets(n: int, subsets: int, share: float, *, seed: int = 0) -> list[Rows]:
     """Random subsets of equal size that hold every row equally often, up to one.
@@ -44,7 +46,7 @@ def balanced_subsets(n: int, subsets: int, share: float, *, seed: int = 0) -> li
     >>> np.sort(np.concatenate(halves))
     array([0, 1, 2, 3, 4, 5])
     """
-    rng, m = np.random.default_rng(whole(seed, "seed")), kept_count(share, n, "share")
+    rng, m = np.random.default_rng([STREAM, whole(seed, "seed")]), kept_count(share, n, "share")
     taken, chosen = np.zeros(n, dtype=np.intp), []
     for _ in range(whole(subsets, "subsets", least=1)):
         rows = np.lexsort((rng.random(n), taken))[:m]

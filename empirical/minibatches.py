@@ -11,6 +11,8 @@ from kdtheory.kept import Rows
 
 __all__ = ["Minibatches"]
 
+STEPS = 32  # drawn at once
+
 
 class Minibatches:
     """Rows in random order, pass after pass, cut into minibatches: each pass meets every row once.
@@ -45,14 +47,20 @@ class Minibatches:
                 self.rngs.append(np.random.default_rng([int(seed), len(kept)]))
             self.stream_of[e] = known[key]
         self.left = [kept[:0] for kept in self.rows]
+        self.ahead: list[Rows] = []
 
     def next(self) -> Rows:
         """The next minibatch of every member, (E, batch)."""
-        taken = np.empty((len(self.rows), self.batch), dtype=np.intp)
+        if not self.ahead:
+            self.ahead = list(self._drawn().swapaxes(0, 1)[::-1])
+        return self.ahead.pop()[self.stream_of]
+
+    def _drawn(self) -> Rows:
+        """Minibatches of the next steps, (streams, STEPS, batch)."""
+        count = STEPS * self.batch
+        drawn = np.empty((len(self.rows), count), dtype=np.intp)
         for j, (kept, rng) in enumerate(zip(self.rows, self.rngs, strict=True)):
-            ahead = [self.left[j]]
-            while sum(map(len, ahead)) < self.batch:
-                ahead.append(kept[rng.permutation(len(kept))])
-            stream = np.concatenate(ahead)
-            taken[j], self.left[j] = stream[: self.batch], stream[self.batch :]
-        return taken[self.stream_of]
+            passes = max(0, -(-(count - len(self.left[j])) // len(kept)))
+            stream = np.concatenate([self.left[j], *(kept[rng.permutation(len(kept))] for _ in range(passes))])
+            drawn[j], self.left[j] = stream[:count], stream[count:]
+        return drawn.reshape(len(self.rows), STEPS, self.batch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from empirical import extra
 from empirical.convolutional import ConvNet, ResNet
 from empirical.data import Dataset, Split, flip, one_hot, split
 from empirical.ensembles import fit
+from empirical.lessons import seen_rows
 from empirical.losses import LOSSES
 from empirical.networks import MLP, Centred, as_array, members_of
 from empirical.recipe import Recipe
@@ -34,6 +35,7 @@ with extra():
 __all__ = ["Family", "Labelled", "Predictions", "distil", "drawn", "teach"]
 
 Outputs = NDArray[np.float32]
+TEACHER, STUDENT = 0, 1  # roles: networks and minibatches of one seed differ between them
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Family:
     ----------
     network : {"mlp", "cnn", "resnet"}
         `MLP` in the NTK parameterisation, minus itself at initialisation (`Centred`) if the loss is squared; `ConvNet`;
-        `ResNet`, in which `depth` is 20, 32, 18, ...
+        `ResNet`.
     width, depth : int
     recipe : Recipe
 
@@ -216,20 +218,19 @@ def teach(
     Predictions
         With the numbers of steps at which they were stopped.
     """
-    model = initial(family, data, seeds, role=0, device=device)
-    loss, X = family.recipe.loss, family.points(data.split.X)
-    count = len(data.split.X) if rows is None else max(map(len, rows)) if np.ndim(rows[0]) else len(rows)
-    steps = family.recipe.steps_for(count)
-    at = sorted({max(1, round(steps * k / looks)) for k in range(1, whole(looks, "looks", least=1) + 1)})
+    model = initial(family, data, seeds, role=TEACHER, device=device)
+    loss, n, times = family.recipe.loss, len(data.split.X), whole(looks, "looks", least=1)
+    sees = seen_rows(rows, n, len(seeds))
+    budgets = {family.recipe.steps_for(len(each)) for each in sees}
+    at = sorted({max(1, round(steps * k / times)) for steps in budgets for k in range(1, times + 1)})
     best = _Best(model, family.points(data.split.X_validation), data.for_loss(data.y_validation, loss), loss)
-    labels = data.for_loss(data.y, loss)
     fit(
         model,
-        X,
-        labels,
-        recipe=replace(family.recipe, steps=steps, epochs=None),
-        rows=rows,
-        seeds=list(seeds),
+        family.points(data.split.X),
+        data.for_loss(data.y, loss),
+        recipe=family.recipe,
+        rows=sees,
+        seeds=minibatch_seeds(seeds, TEACHER),
         at=at,
         watch=best,
     )
@@ -247,7 +248,6 @@ def distil(
     teacher_of: Sequence[int] | int = 0,
     train: bool = False,
     device: Any = "cpu",
-    progress: bool = False,
 ) -> Predictions:
     """Students, each with its own teacher weight, rows and seed, trained together.
 
@@ -262,14 +262,14 @@ def distil(
     teacher_of : int or E ints
     train : bool
         Whether to keep the students' outputs at all training points too.
-    device, progress : optional
+    device : optional
 
     Returns
     -------
     Predictions
     """
     distinct, place = np.unique(np.asarray(seeds), return_inverse=True)
-    model = select(initial(family, data, distinct.tolist(), role=1, device=device), place)
+    model = select(initial(family, data, distinct.tolist(), role=STUDENT, device=device), place)
     done = fit(
         model,
         family.points(data.split.X),
@@ -279,10 +279,14 @@ def distil(
         teacher_weights=np.asarray(teacher_weights, dtype=np.float64),
         teacher_of=teacher_of,
         rows=list(rows),
-        seeds=np.asarray(seeds),
-        progress=progress,
+        seeds=minibatch_seeds(seeds, STUDENT),
     )
     return Predictions.of(model, family, data.split, done.steps, train=train)
+
+
+def minibatch_seeds(seeds: Sequence[int], role: int) -> NDArray[np.int64]:
+    """Of `fit`: a teacher and a student of one seed and the same rows meet different minibatches."""
+    return 2 * np.asarray(seeds, dtype=np.int64) + role
 
 
 def initial(family: Family, data: Labelled, seeds: Sequence[int], *, role: int, device: Any = "cpu") -> nn.Module:

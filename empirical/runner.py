@@ -70,8 +70,8 @@ class Grid:
     cells: dict[Cell, Unit]
 
     @classmethod
-    def of(cls, module: ModuleType, settings: Any) -> Grid:
-        """The settings that span the grid are in the units, the others belong to each.
+    def of(cls, module: ModuleType, settings: Any, device: str = "cpu") -> Grid:
+        """The settings that span the grid are in the units, the others belong to each, and so does the kind of device.
 
         Raises
         ------
@@ -88,11 +88,14 @@ class Grid:
             raise ValueError(f"`--set` must leave something to measure, got {settings}.")
         fixed = {name: value for name, value in dataclasses.asdict(settings).items() if name not in module.GRID}
         fingerprints = dict(module.fingerprints(settings)) if hasattr(module, "fingerprints") else {}
-        known = {**fixed, **({"fingerprints": fingerprints} if fingerprints else {})}
+        kind = device.partition(":")[0]
+        known = {**fixed, **({"device": kind} if kind != "cpu" else {})}
         revision, name = revision_of(module), module.__name__.rpartition(".")[2]
-        return cls(
-            module, settings, revision, fingerprints, {Cell.of(name, {**known, **unit}, revision): unit for unit in units}
-        )
+        cells = {}
+        for unit in units:  # of the data it reads alone, so that a grid that has grown to more data keeps what it has
+            prints = {data: fingerprints[data] for data in fingerprints if unit.get("data", data) == data}
+            cells[Cell.of(name, {**known, **unit, **({"fingerprints": prints} if prints else {})}, revision)] = unit
+        return cls(module, settings, revision, fingerprints, cells)
 
     @property
     def name(self) -> str:
@@ -123,9 +126,9 @@ def run(
     return outcome.rows, outcome.seconds
 
 
-def finished(module: ModuleType, settings: Any, *, runs: Path, any_revision: bool = False) -> Outcome:
-    """What is finished of an experiment; nothing is measured."""
-    grid = Grid.of(module, settings)
+def finished(module: ModuleType, settings: Any, *, runs: Path, any_revision: bool = False, device: str = "cpu") -> Outcome:
+    """What is finished of an experiment on this kind of device; nothing is measured."""
+    grid = Grid.of(module, settings, device)
     return grid.outcome(Store.open(runs).finished(list(grid.cells), any_revision=any_revision))
 
 
@@ -164,7 +167,7 @@ def carry_out(
         With the number of units that are finished and kept.
     """
     engine = engine or Engine()
-    grid, store = Grid.of(module, settings), Store.open(runs)
+    grid, store = Grid.of(module, settings, engine.device), Store.open(runs)
     found = store.finished(list(grid.cells), any_revision=any_revision)
     say = partial(tqdm.write, file=sys.stderr) if progress else _nothing
     with (

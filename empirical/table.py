@@ -131,6 +131,8 @@ def read(path: Path) -> list[Row]:
     ImportError
         If it is Parquet and pyarrow is not installed.
     """
+    if not path.is_file():
+        raise ValueError(f"`{path}` must be a table that is there.")
     if _format(path) == "parquet":
         with _pyarrow():
             import pyarrow as pa  # noqa: PLC0415

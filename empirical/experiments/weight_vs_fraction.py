@@ -22,15 +22,17 @@ from empirical.cells import cells_of
 from empirical.data import load
 from empirical.findings import findings
 from empirical.foretold import Kernels, of_networks
+from empirical.losses import LOSSES
 from empirical.pruned import Family, Labelled, distil, drawn, teach
 from empirical.recipe import Recipe
 from empirical.verdict import Verdict
-from kdtheory.kept import kept_count, random_orders
+from kdtheory.checks import whole
+from kdtheory.kept import kept_count, random_orders, shares
 
 with extra():
     import torch
 
-__all__ = ["GRID", "QUICK", "TRIAL_SHARE", "Settings", "fingerprints", "measure", "trial", "units", "verdicts"]
+__all__ = ["GRID", "QUICK", "TRIAL_SHARE", "Settings", "by_seed", "fingerprints", "measure", "trial", "units", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,30 @@ def trial(settings: Settings) -> Settings:
     return replace(settings, kernels=False, **steps)
 
 
-def fingerprints(settings: Settings) -> dict[str, str]:
+def fingerprints(settings: Any) -> dict[str, str]:
     """What the data are known by: results on other data of the same name are other results."""
     return {name: load(name).fingerprint for name in settings.data}
 
 
 def units(settings: Settings) -> list[dict[str, Any]]:
-    """One unit per data set, loss and seed: all label noises, shares and weights of it."""
+    """One unit per data set, loss and seed: all label noises, shares and weights of it.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range.
+    """
+    shares(settings.keep_fractions)
+    whole(settings.seeds, "seeds", least=1)
+    if not set(settings.losses) <= set(LOSSES):
+        raise ValueError(f"`losses` must hold {' or '.join(LOSSES)}, got {settings.losses}.")
+    if not {0.0, 1.0} <= set(settings.teacher_weights):
+        raise ValueError(f"`teacher_weights` must hold 0 and 1, the ends of every mix, got {settings.teacher_weights}.")
+    return by_seed(settings)
+
+
+def by_seed(settings: Any) -> list[dict[str, Any]]:
+    """Every data set, loss and seed of such settings."""
     return [
         {"data": data, "loss": loss, "seed": seed}
         for data in settings.data

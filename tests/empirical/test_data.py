@@ -181,7 +181,7 @@ def test_what_is_missing_says_where_it_was_looked_for(tmp_path, monkeypatch):
         ),
         ({"X": IMAGES[:0], "y": LABELS[:0]}, "examples of its train part"),
         ({"X": np.where(IMAGES == 0, np.nan, IMAGES), "y": LABELS}, "images of values from 0 to 1, 255 or 65535, got nan"),
-        ({"X": IMAGES - 1.0, "y": LABELS}, "images of values from 0 to 1, 255 or 65535, got -1.0"),
+        ({"X": IMAGES.astype(int) - 1, "y": LABELS}, "images of values from 0 to 1, 255 or 65535, got -1"),
         ({"X": TABLE * 1e300, "y": LABELS}, "hold finite numbers, got -?inf"),
         ({"X": np.array([["a"]] * 60), "y": LABELS}, "hold numbers, got <U1"),
         ({"X": TABLE, "y": LABELS * 0}, "labels of two classes or more, got 0 alone"),
@@ -256,3 +256,9 @@ def test_the_real_folder():
         for label, share in {"aggre": 0.09, "worst": 0.40}.items():
             if label in found.labels:
                 assert np.mean(found.labels[label] != found.y) == pytest.approx(share, abs=0.01)
+
+
+def test_standardised_images_are_left_as_they_are(tmp_path):
+    X = (IMAGES - IMAGES.mean()) / IMAGES.std()
+    np.savez(tmp_path / "standard.npz", X=X, y=LABELS)
+    assert load("standard", tmp_path).X.ravel() == pytest.approx(X.ravel())

@@ -89,7 +89,7 @@ def test_workers_with_other_code_are_refused(toygrid, tmp_path, monkeypatch):
     job = Job("toygrid", "another", toygrid.Settings(log=str(tmp_path / "log")))
     result = _there(job, "cpu", 1, None, {"x": 1})
     assert isinstance(result, Failure)
-    assert "a worker must have the code of revision another, got " in str(result.error)
+    assert "a worker must have the code of revision another, it has loaded " in str(result.error)
     assert measured(tmp_path) == []
 
 

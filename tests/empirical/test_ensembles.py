@@ -250,3 +250,26 @@ def test_compiled_and_lower_precision_run():
         fit(model, X, y, recipe=Recipe(steps=20, batch=8, learning_rate=0.05, **how))
         f.append(outputs(model, X))
     assert 0 < np.linalg.norm(f[1] - f[0]) < 0.1 * np.linalg.norm(f[0])
+
+
+def test_a_weight_above_one_of_a_soft_teacher_is_no_explosion():
+    """The cross-entropy is then negative for a network that does well."""
+    X, y, T = RNG.normal(size=(40, 5)), RNG.integers(2, size=40), 0.1 * RNG.normal(size=(40, 2))
+    model = MLP(5, 2, width=16, depth=1, members=1)
+    how = {"steps": 120, "batch": 20, "learning_rate": 0.01, "loss": "cross_entropy", "optimiser": "adam"}
+    done = fit(model, X, y, teacher=T, teacher_weights=1.25, recipe=Recipe(**how))
+    assert done.losses[0] < 0
+
+
+def test_streams_of_a_seed_do_not_meet():
+    """Flipped labels, random scores and random orders of one seed are independent."""
+    from empirical.label_noise import flip
+    from empirical.scores import random
+    from kdtheory.kept import random_orders
+
+    n, shares = 400, []
+    for seed in (0, 1):
+        flipped = flip(np.zeros(n, int), 10, rate=0.2, seed=seed) != 0
+        for order in (np.argsort(random(n, seed=seed)), random_orders(n, 1, seed)[0]):
+            shares.append([flipped[order[:80]].sum(), flipped[order[-80:]].sum()])
+    assert np.abs(np.array(shares) - 16).max() < 4 * np.sqrt(80 * 0.16)  # of 80 rows a fifth

@@ -154,3 +154,18 @@ def test_very_wide_networks_do_what_the_kernel_foretold():
 def test_bad_families_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_teachers_budgets_are_their_own():
+    """Passes over the rows that each sees, by mask or by indices; and not the minibatches of a student of those rows."""
+    from empirical.minibatches import Minibatches
+    from empirical.pruned import STUDENT, TEACHER, minibatch_seeds
+
+    part = drawn(load("digits"), n=120, n_validation=60, n_test=80, seed=3)
+    data = Labelled.flipped(part, rate=0.0, seed=0)
+    family = Family("mlp", 8, 1, Recipe(epochs=2, batch=16, learning_rate=0.01))
+    mask = np.arange(120) < 32
+    assert teach(family, data, seeds=[0], rows=mask, looks=1).steps.tolist() == [4]
+    assert teach(family, data, seeds=[0, 0], rows=[np.arange(32), np.arange(96)], looks=1).steps.tolist() == [4, 12]
+    streams = [Minibatches([np.arange(32)], minibatch_seeds([5], role), 16).next() for role in (TEACHER, STUDENT)]
+    assert (streams[0] != streams[1]).any()

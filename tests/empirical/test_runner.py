@@ -295,3 +295,30 @@ def test_settings_of_another_form(tmp_path):
 
     with pytest.raises(ValueError, match=r"^`scale` must be 1, got 2.$"):
         go(Strict(), Settings(), tmp_path)
+
+
+def test_more_data_in_the_grid_and_other_devices(tmp_path):
+    """Results are known by the data that they read and by the kind of device, not by what else the grid has."""
+
+    class Read(Squares):
+        def __init__(self):
+            super().__init__()
+            self.prints = {"mine": "1", "digits": "2"}
+
+        def units(self, settings):
+            return [{"width": width, "data": settings.name} for width in settings.widths]
+
+        def fingerprints(self, settings):
+            return {name: self.prints[name] for name in ("mine", *(["digits"] if settings.scale > 2 else []))}
+
+    module = Read()
+    module.GRID = ("widths", "scale", "name")
+    go(module, Settings(name="mine"), tmp_path)
+    go(module, Settings(name="mine", scale=3.0), tmp_path)
+    assert module.measured == [1, 2, 3]
+    module.prints = {"mine": "other", "digits": "2"}
+    go(module, Settings(name="mine"), tmp_path)
+    assert module.measured == [1, 2, 3, 1, 2, 3]
+    cells = [set(runner.Grid.of(module, Settings(name="mine"), device).cells) for device in ("cpu", "cuda", "cuda:1")]
+    assert not cells[0] & cells[1]
+    assert cells[1] == cells[2]
