@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 RUN := $(VENV)/bin/python
 # the environment variables hold for the build backend too, which -c alone does not
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
@@ -15,12 +16,12 @@ SOURCES := $(shell find kdtheory empirical paper_figs -name '*.py' -o -name '*.c
 
 help:
 	@echo "make figures   draw every figure into figures/ (PDF, PNG, CSV)"
-	@echo "make test      run the tests, doctests and the README's code"
+	@echo "make test      run the tests, doctests and the README's code, in two processes (JOBS=1, 4, ...)"
 	@echo "make test-all  the same with the slow tests and 2,000 examples per property"
 	@echo "make lint      ruff and mypy"
 	@echo "make mutants   plant errors in the package and see each one caught"
 	@echo "make tables    rewrite the tables that come from the code"
-	@echo "make bench     time the closed form against refitting, and tangent kernels against other libraries"
+	@echo "make bench     time against what else one would run: refitting, other libraries, loops over networks"
 	@echo "make clean     remove .venv and figures"
 
 figures: figures/.drawn
@@ -34,10 +35,10 @@ figures/.drawn: $(VENV)/.figures $(SOURCES) $(if $(GONE),redraw)
 	@ls figures/*.pdf figures/*.png figures/*.csv > $@
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile
 
 test-all: $(VENV)/.dev
-	HYPOTHESIS_PROFILE=large $(RUN) -m pytest -m "slow or not slow"
+	HYPOTHESIS_PROFILE=large $(RUN) -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 
 redraw:
 
@@ -58,6 +59,8 @@ bench: $(VENV)/.dev
 	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/pruning.py
 	$(RUN) benchmarks/wide_networks.py
 	OMP_NUM_THREADS=1 $(RUN) benchmarks/empirical_ntk.py
+	OMP_NUM_THREADS=1 $(RUN) benchmarks/ensembles.py
+	OMP_NUM_THREADS=1 $(RUN) benchmarks/scores.py
 
 clean:
 	rm -rf $(VENV) figures

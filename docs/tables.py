@@ -1,22 +1,30 @@
-"""Writes the tables that come from the code: docs/theorems.md, and the README's table of figures, theorems and tests.
+"""Writes the tables that come from the code: docs/theorems.md, docs/verdicts.md, and the README's tables.
 
-``python docs/tables.py`` rewrites them, ``--check`` only says whether they are current. A theorem, or a figure, appears by existing.
+``python docs/tables.py`` rewrites them, ``--check`` only says whether they are current. A theorem, or a figure, appears by
+existing.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import math
 import os
 import re
 import sys
 from pathlib import Path
 
+from empirical.command_line import experiment
+from empirical.experiments import EXPERIMENTS
+from empirical.table import read
 from kdtheory import theorems
 from kdtheory.theorems import Theorem
 from paper_figs import published_tables
 from paper_figs.__main__ import FIGURES
+from paper_figs.recompute import EXPERIMENTS as FIGURES_OF
+from paper_figs.recompute import RECORDS
+from paper_figs.regression_data import DATA
 
 ROOT = Path(__file__).parents[1]
 MARK, END = "<!-- {}: written by docs/tables.py -->", "<!-- end of {} -->"
@@ -91,6 +99,31 @@ def document() -> str:
     return "\n".join(lines) + "\n"
 
 
+def verdicts() -> str:
+    """What the recorded experiments say of their claims, as ``python -m empirical report`` prints it."""
+    lines = [
+        "# What trained networks say",
+        "",
+        "Every experiment of `python -m empirical list` with its claims and what its recorded table says of them: reproduced, not",
+        "reproduced (the interval excludes the claim), or not testable here (it does not decide). Intervals are 95 %, over seeds.",
+        "`python -m empirical report NAME --table paper_figs/data/TABLE` prints the same; `run NAME` measures it again.",
+        "Written by `python docs/tables.py` from the tables alone.",
+    ]
+    for name in EXPERIMENTS:
+        module, table = experiment(name), RECORDS.get(name, name)
+        how = json.loads((DATA / f"{table}.json").read_text(encoding="utf-8"))
+        lines += ["", f"## {name}", "", (module.__doc__ or "").partition("\n")[0], ""]
+        lines += ["| claim | outcome | effect | seeds |", "|---|---|---|---|"]
+        for verdict in module.verdicts(read(DATA / f"{table}.csv")):
+            cells = (verdict.claim, f"**{verdict.outcome}**", verdict.effect, str(verdict.seeds))
+            lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+        figures = [f"`{figure}`" for figure, shown in FIGURES_OF.items() if name in shown]
+        spent = f", {how['seconds'] / 60:.0f} minutes of one core" if "seconds" in how else ""
+        made = f"{how['device']}{spent}, code revision {how.get('revision', 'not recorded')}"
+        lines += ["", f"Recorded in `paper_figs/data/{table}.csv` ({made}); figures: {', '.join(figures) or 'none'}."]
+    return "\n".join(lines) + "\n"
+
+
 def published() -> str:
     """Published numbers on regression data beside ours, as recorded."""
     os.environ.pop("KDTHEORY_DATA", None)  # the record, not what this machine would compute now
@@ -127,6 +160,7 @@ def main() -> int:
     stale = 0
     for path, wanted in (
         (ROOT / "docs" / "theorems.md", document()),
+        (ROOT / "docs" / "verdicts.md", verdicts()),
         (ROOT / "README.md", readme((ROOT / "README.md").read_text(encoding="utf-8"))),
     ):
         if path.is_file() and path.read_text(encoding="utf-8") == wanted:

@@ -1,12 +1,9 @@
 """Carrying units out: here, in processes of this machine, or on a Dask cluster; what comes back is the same.
 
 A worker is an executor of `concurrent.futures`, the one interface that both engines have: on this machine joblib's loky, which
-never forks and so is safe after PyTorch and JAX were loaded; elsewhere the client of a Dask cluster, which runs on anything
-from two processes to a batch system. Only the process that asks writes the store, so a worker may be anywhere and may die.
-
-`joblib.Parallel` would be the shorter way. Two things speak against it, in joblib 1.6: a worker that dies takes all units in
-flight with it, where here each process is an executor of its own; and with its Dask backend the call never returns once a
-unit was given up because its workers died.
+never forks and so is safe after PyTorch and JAX were loaded; elsewhere the client of a Dask cluster. Only the process that
+asks writes the store, so a worker may be anywhere and may die. (`joblib.Parallel` would be shorter, but in joblib 1.6 a
+worker that dies takes all units in flight with it, and on Dask the call then never returns.)
 """
 
 from __future__ import annotations
@@ -171,10 +168,8 @@ def _there(job: Job, device: str, threads: int, data: str | None, unit: Unit) ->
             os.environ[DATA] = data
         module, revision = _loaded(job.module)
         if revision != job.revision:
-            raise ValueError(
-                f"a worker must have the code of revision {job.revision}, it has loaded {revision}; was a file changed? Start "
-                f"the workers anew."
-            )
+            what = f"it has loaded {revision}; was a file changed? Start the workers anew."
+            raise ValueError(f"a worker must have the code of revision {job.revision}, {what}")
         result = _here(module, job.settings, unit, device)
     except Exception as error:
         result = Failure(error)

@@ -88,7 +88,8 @@ class Lessons:
             T = T if T.ndim == 3 else T[None]
             if T.shape[1:] != (n, p):
                 raise ValueError(
-                    f"`teacher` must have shape ({n}, {p}) or (T, {n}, {p}), as many outputs as the student, got {tuple(T.shape)}."
+                    f"`teacher` must have shape ({n}, {p}) or (T, {n}, {p}), as many outputs as the student, got "
+                    f"{tuple(T.shape)}."
                 )
         elif w.any():
             raise ValueError("`teacher` must be given where `teacher_weights` are not zero.")

@@ -1,4 +1,4 @@
-"""Command line: ``python -m paper_figs [NAME ...] [--list] [--out DIR]``."""
+"""Command line: ``python -m paper_figs [NAME ...] [--list] [--out DIR] [--recompute [--set NAME=VALUE]]``."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ FIGURES = (
     "hard_or_random",
     "teacher_share",
     "teacher_capacity",
+    "network_weights",
+    "network_rules",
+    "network_scores",
+    "network_gap",
+    "network_capacity",
+    "network_teacher_fraction",
+    "network_rounds",
+    "network_human_noise",
 )
 
 
@@ -60,23 +68,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (default: figures)"
     )
+    parser.add_argument(
+        "--recompute", action="store_true", help="train the named figures' networks anew, into DIR/recorded (needs PyTorch)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="with --recompute: change a setting of the experiment"
+    )
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in FIGURES]
-    if unknown:
-        print(f"paper_figs: NAME must be one of {', '.join(FIGURES)}, got {unknown[0]!r}.", file=sys.stderr)
-        return 2
-    blocked = next((path for path in (options.out, *options.out.parents) if path.exists() and not path.is_dir()), None)
-    if blocked is not None:
-        print(f"paper_figs: --out must be a folder, {str(blocked)!r} is a file.", file=sys.stderr)
-        return 2
-    if importlib.util.find_spec("matplotlib") is None or importlib.util.find_spec("sklearn") is None:
-        print("paper_figs: the figures need matplotlib and scikit-learn: pip install 'kdtheory[figures]'.", file=sys.stderr)
+    wrong = _wrong(options)
+    if wrong:
+        print(f"paper_figs: {wrong}", file=sys.stderr)
         return 2
     if options.list:
         for name in FIGURES:
             print(f"{name:24} {(_figure(name).__doc__ or '').partition(chr(10))[0]}")
         return 0
+    if options.recompute:
+        from paper_figs.recompute import recompute  # noqa: PLC0415
+
+        try:
+            for name in options.names:
+                recompute(name, options.out / "recorded", options.set)
+        except ValueError as error:
+            print(f"paper_figs: {error}", file=sys.stderr)
+            return 2
     return _draw(options.names or FIGURES, options.out)
+
+
+def _wrong(options: argparse.Namespace) -> str:
+    """What is wrong with the options, in a sentence."""
+    unknown = [name for name in options.names if name not in FIGURES]
+    if unknown:
+        return f"NAME must be one of {', '.join(FIGURES)}, got {unknown[0]!r}."
+    blocked = next((path for path in (options.out, *options.out.parents) if path.exists() and not path.is_dir()), None)
+    if blocked is not None:
+        return f"--out must be a folder, {str(blocked)!r} is a file."
+    if importlib.util.find_spec("matplotlib") is None or importlib.util.find_spec("sklearn") is None:
+        return "the figures need matplotlib and scikit-learn: pip install 'kdtheory[figures]'."
+    if (options.recompute and not options.names) or (options.set and not options.recompute):
+        return "--recompute needs the NAMEs of figures, and --set needs --recompute."
+    return ""
 
 
 def _draw(names: Sequence[str], folder: Path) -> int:

@@ -26,6 +26,7 @@ __all__ = ["ANALYSERS", "FILES", "VARIABLE", "Regression", "air_quality", "avail
 Array = NDArray[np.float64]
 DATA = Path(__file__).parent / "data"
 VARIABLE = "KDTHEORY_DATA"
+RECORDED = "KDTHEORY_RECORDED"
 FILES = (
     "airfoil",
     "air_quality",
@@ -112,8 +113,13 @@ def _folder() -> Path | None:
 
 
 def recorded(file: str, text: tuple[str, ...] = ()) -> Table:
-    """A committed table of paper_figs/data: columns of whole numbers, numbers or text; those named in `text` as printed."""
-    with (DATA / file).open(newline="", encoding="utf-8") as lines:
+    """A recorded table: columns of whole numbers, numbers or text; those named in `text` as printed.
+
+    It is the one in the folder that KDTHEORY_RECORDED names, if there is one of that name, else the one in paper_figs/data.
+    """
+    own = Path(os.environ.get(RECORDED, "")) / file
+    path = own if os.environ.get(RECORDED) and own.is_file() else DATA / file
+    with path.open(newline="", encoding="utf-8") as lines:
         head, *rows = csv.reader(lines)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(head)}
     return {name: np.array(values) if name in text else _column(values) for name, values in columns.items()}

@@ -22,6 +22,7 @@ def script(path):
 def test_tables_are_current():
     tables = script(ROOT / "docs" / "tables.py")
     assert (ROOT / "docs" / "theorems.md").read_text(encoding="utf-8") == tables.document(), "run: python docs/tables.py"
+    assert (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8") == tables.verdicts(), "run: python docs/tables.py"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme == tables.readme(readme), "run: python docs/tables.py"
 

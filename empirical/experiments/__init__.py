@@ -15,4 +15,10 @@ EXPERIMENTS = (
     "output_scale",
     "grokking",
     "weight_vs_fraction",
+    "scores",
+    "gap",
+    "teacher_capacity",
+    "teacher_fraction",
+    "rounds",
+    "human_noise",
 )
