@@ -119,7 +119,12 @@ def verdicts() -> str:
             lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
         figures = [f"`{figure}`" for figure, shown in FIGURES_OF.items() if name in shown]
         spent = f", {how['seconds'] / 60:.0f} minutes of one core" if "seconds" in how else ""
-        made = f"{how['device']}{spent}, code revision {how.get('revision', 'not recorded')}"
+        older = f", and older: {', '.join(how['other_revisions'])}" if "other_revisions" in how else ""
+        units = how.get("units", {"finished": 0, "all": 0})
+        left = (
+            f"; {units['all'] - units['finished']} of {units['all']} units not run" if units["finished"] < units["all"] else ""
+        )
+        made = f"{how['device']}{spent}, code revision {how.get('revision', 'not recorded')}{older}{left}"
         lines += ["", f"Recorded in `paper_figs/data/{table}.csv` ({made}); figures: {', '.join(figures) or 'none'}."]
     return "\n".join(lines) + "\n"
 

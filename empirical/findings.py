@@ -126,9 +126,7 @@ def _two_replace_the_grid(cells: Sequence[Cell], rng: np.random.Generator, seeds
             f"{_name(group[0])}: {_points(lost)} points lost, against {100 * fixed[0.0]:.1f} at weight 0 and "
             f"{100 * fixed[best]:.1f} at {best:g}, the best of 0, 0.5 and 1"
         )
-    claim = (
-        "Two students' validation predictions, noisy labels included, give a weight within one point of the best of the grid."
-    )
+    claim = "A weight read from two students on noisy validation labels costs less than a point on average over cells."
     below = [Estimate(LOW_REGRET - e.value, LOW_REGRET - e.high, LOW_REGRET - e.low) for e in ends]
     return Verdict(claim, _outcome(below), "; ".join(parts), seeds)
 
