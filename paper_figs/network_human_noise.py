@@ -11,11 +11,12 @@ two students at weights 0 and 1 say of all others if a student is affine in its 
 least test error, the vertex of a parabola through the mean errors, within the grid. Right: accuracy at the weight that is best
 by accuracy on validation labels, as wrong as the training labels, less that of labels alone; a tenth kept (large) and all
 (small).
-Points: 4 seeds above and 3 below, of 5 planned: the recording was stopped. 95 % intervals (Student's; middle: bootstrap over
-seeds); paired by split, subset, initialisation and minibatches. The flips of seed 0 came from the random numbers of its split.
+Points: 5 seeds, with 95 % intervals (Student's; middle: bootstrap over seeds); paired by split, subset, initialisation and
+minibatches.
 Architectures and learning rates were chosen from eight by the test accuracy of one seed's teachers, clean and "worst"; weights
-are chosen as told. Not run: seed 4, seed 3 with cross-entropy, other architectures, the 50,000 images, full
-resolution. Recorded by `empirical.experiments.human_noise`, by code whose flips and minibatches draw other random numbers.
+are chosen as told. Not run: other architectures, the 50,000 images, full resolution. Recorded by
+`empirical.experiments.human_noise`; of its units (column `revision`) some by code that draws other random numbers for flips
+and minibatches than the present one.
 """
 
 from __future__ import annotations

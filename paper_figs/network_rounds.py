@@ -15,8 +15,8 @@ more than half of the label noise, so that there is something to remove. It deci
 removes most of it, errors rose from the first round on at every noise, the kernel's and, in a trial of three splits, the
 networks' (not recorded). Nothing else is tuned. Varied: data, noise, weight, round. The questions are those of Mobahi,
 Farajtabar & Bartlett (2020, arXiv:2002.05715) and Borup & Andersen (2021, arXiv:2102.13088), whose networks are larger. Not
-run: squares on Fashion-MNIST. Recorded by `empirical.experiments.rounds`, by code whose flips and minibatches draw other
-random numbers; the flips of seed 0 came from those of its split, and no outcome changes without it.
+run: squares on Fashion-MNIST. Recorded by `empirical.experiments.rounds`; seeds 1 to 7 by code whose flips and minibatches
+draw other random numbers than the present one (column `revision`).
 """
 
 from __future__ import annotations

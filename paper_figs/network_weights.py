@@ -16,7 +16,8 @@ much is kept, since it shrinks the labels' mean (network_rules has the scale-fre
 cross-entropy probabilities are not affine in the weight, and the parabola is an approximation. Right: accuracy on test
 points of students on labels only (dotted), on the teacher only (thin) and at the two ends' scale-free weight of each seed,
 within 0 and 1 (points); dashes at the right: teacher. Recorded by ``KDTHEORY_DATA=DIR python -m empirical run
-weight_vs_fraction --set "data=('digits', 'fashion_mnist')"``.
+weight_vs_fraction --set "data=('digits', 'fashion_mnist')"``; seeds 1 to 7 by code whose flips and minibatches draw other
+random numbers than the present one (column `revision`).
 """
 
 from __future__ import annotations

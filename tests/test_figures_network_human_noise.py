@@ -48,9 +48,9 @@ def test_the_lowest_point_of_a_parabola_by_search():
 def test_points_are_means_with_students_intervals(table, rows):
     about = {"loss": "cross_entropy", "labels": "worst", "noise": "human", "keep_fraction": 0.1}
     errors = where(rows, **about, teacher_weight=0.7)["error"]
-    assert len(errors) == 3
+    assert len(errors) == 5
     drawn = where(table, **about, quantity="error", x=0.7)
-    expected = [errors.mean(), *stats.t.interval(0.95, 2, errors.mean(), stats.sem(errors))]
+    expected = [errors.mean(), *stats.t.interval(0.95, 4, errors.mean(), stats.sem(errors))]
     np.testing.assert_allclose([drawn[name][0] for name in ("value", "low", "high")], expected)
 
 
