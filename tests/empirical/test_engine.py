@@ -78,7 +78,7 @@ except KeyboardInterrupt as stop:
         while len(measured(tmp_path)) < 2 * number:
             time.sleep(0.02)
         process.send_signal(how)  # its workers hold the other end of stdout, so it ends only with them
-        printed = process.communicate(timeout=20)[0]
+        printed = process.communicate(timeout=90)[0]
         assert printed.startswith("stopped; 0 of 20 units are finished and kept, and the same") == (how == signal.SIGINT)
         claims = Store(tmp_path / "runs" / "results.sqlite")._connection()
         with claims as database:
