@@ -63,7 +63,8 @@ def test_a_cluster_gives_the_same_table_and_a_worker_dies(toygrid, tmp_path):
 
 def test_ctrl_c_ends_the_workers_and_kill_9_too(toygrid, tmp_path):
     code = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path[:0] = {[str(tmp_path), *sys.path]!r}
 import toygrid
 from tests.empirical.test_engine import Engine, carry_out
@@ -78,7 +79,7 @@ except KeyboardInterrupt as stop:
         while len(measured(tmp_path)) < 2 * number:
             time.sleep(0.02)
         process.send_signal(how)  # its workers hold the other end of stdout, so it ends only with them
-        printed = process.communicate(timeout=90)[0]
+        printed = process.communicate(timeout=60)[0]
         assert printed.startswith("stopped; 0 of 20 units are finished and kept, and the same") == (how == signal.SIGINT)
         claims = Store(tmp_path / "runs" / "results.sqlite")._connection()
         with claims as database:
