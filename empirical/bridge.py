@@ -19,7 +19,7 @@ from empirical.rules import require_labels_are
 from kdtheory.checks import Array, finite_array, schedule
 from kdtheory.parabola import RiskCurve
 
-__all__ = ["MeasuredCurve", "accuracy_optimum", "measured_curve", "superposition_error"]
+__all__ = ["MeasuredCurve", "accuracy_optimum", "measured_curve", "superposition_error", "vertex"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def measured_curve(
         curves=tuple(_parabola(w, risks[:, s], float(moved[s])) for s in range(risks.shape[1])),
         r_squared=1 - unexplained,
         superposition=superposition_error(w, f),
-        optimal_weight=crossed_interval(coefficients, _vertex, rng=rng, draws=draws),
+        optimal_weight=crossed_interval(coefficients, vertex, rng=rng, draws=draws),
         scale_free_weight=crossed_interval(fitted, scale_free_weight, rng=rng, draws=draws),
         identifiability=float(identifiability(M.mean(axis=(0, 1)))),
         labels_are=labels_are,
@@ -235,7 +235,7 @@ def _parabola(weights: Array, risks: Array, moved: float) -> RiskCurve | None:
         return None
 
 
-def _vertex(coefficients: Array) -> Array:
+def vertex(coefficients: Array) -> Array:
     """Of parabolas (..., 3); nan where they do not bend upwards."""
     _, slope, bend = np.moveaxis(coefficients, -1, 0)
     return np.asarray(np.divide(-slope, 2 * bend, out=np.full(np.shape(bend), np.nan), where=np.asarray(bend > 0)))

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from empirical.bridge import accuracy_optimum
+from empirical.bridge import vertex
 from empirical.comparison import Agreement, agreement
 from empirical.intervals import Estimate, crossed_interval
 from empirical.pairs import identifiability, scale_free_weight, scale_free_within, squared_error_weight
@@ -95,10 +95,6 @@ class Cell:
         within = scale_free_within(M, 0.0, 1.0) if criterion == "scale-free" else np.clip(squared_error_weight(M), 0.0, 1.0)
         return np.nan_to_num(within, nan=0.0)
 
-    def accuracy_peak(self, rng: np.random.Generator) -> Estimate:
-        """Peak of a parabola through the accuracies of the whole grid."""
-        return accuracy_optimum(self.weights, self.accuracies, rng=rng, degree=2)
-
     @property
     def identifiability(self) -> float:
         """How far the teacher moves the student on test points, relative to its size."""
@@ -108,12 +104,6 @@ class Cell:
     def rules(self) -> list[str]:
         """Of which there are numbers: kernels speak of squared loss only."""
         return [rule for rule, pair in RULES.items() if f"{pair}_noisy" in self.moments]
-
-
-def vertex(coefficients: Array) -> Array:
-    """Of parabolas (..., 3); nan where they do not bend upwards."""
-    _, slope, bend = np.moveaxis(coefficients, -1, 0)
-    return np.asarray(np.divide(-slope, 2 * bend, out=np.full(np.shape(bend), np.nan), where=np.asarray(bend > 0)))
 
 
 def cells_of(rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
@@ -177,16 +167,14 @@ def _number(row: Mapping[str, Any], name: str) -> float:
     return float(row[name]) if _given(row, name) else float("nan")
 
 
-def agreement_of(
-    cells: Sequence[Cell], rule: str, criterion: str, labels: str, *, rng: np.random.Generator, labels_of_truth: str = "test"
-) -> Agreement:
+def agreement_of(cells: Sequence[Cell], rule: str, criterion: str, labels: str, *, rng: np.random.Generator) -> Agreement:
     """A rule's weights beside those measured: the parabola of the whole grid, or the scale-free optimum of the test points."""
     some = [cell for cell in cells if rule in cell.rules]
     predicted = np.array([cell.predicted(rule, criterion, labels, rng).value for cell in some])
     if criterion == "squared error":
         measured = np.array([float(vertex(cell.vertices().mean(axis=0))) for cell in some])
     else:
-        measured = np.array([float(scale_free_weight(cell.moments[f"net_{labels_of_truth}"].mean(axis=0))) for cell in some])
+        measured = np.array([float(scale_free_weight(cell.moments["net_test"].mean(axis=0))) for cell in some])
     return agreement(predicted, measured, bounds=BOUNDS, rng=rng)
 
 

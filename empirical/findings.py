@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from empirical.cells import Cell, agreement_of, regrets_of, vertex
+from empirical.bridge import vertex
+from empirical.cells import Cell, agreement_of, regrets_of
 from empirical.intervals import Estimate, crossed_interval
 from empirical.verdict import Verdict
 

@@ -27,7 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from empirical.cells import BOUNDS, CRITERIA, RULES, Cell, agreement_of, regrets_of, vertex
+from empirical.bridge import vertex
+from empirical.cells import BOUNDS, CRITERIA, RULES, Cell, agreement_of, regrets_of
 from empirical.pairs import scale_free_weight
 from paper_figs.network_weights import TITLES, cells
 from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, stack, where
