@@ -7,16 +7,14 @@ Round 0 is ridge regression on the labels y. Round t is the same regression on t
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
 from kdtheory.filters import Distilled
+from kdtheory.grid import Seen, validation_grid
 from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["limit", "predict", "risk_grid", "rounds"]
-
-POWER_BASIS_GROWTH = 100.0
 
 
 def rounds(
@@ -222,36 +220,16 @@ def risk_grid(
     weights = schedule(teacher_weights, "teacher_weights")
     T = whole(rounds, "rounds")
     labels, new, wanted = held_out(spectrum, y, cross, y_val)
-    basis, z = new @ spectrum.eigenvectors, spectrum.project(labels)
-    steady = in_power_basis(weights, T)
-    in_basis = {"auto": steady, "basis": np.ones_like(steady), "direct": np.zeros_like(steady)}[method]
-    grid = np.empty((len(ridge_list), len(weights), T + 1))
-    for row, ridge in zip(grid, ridge_list.tolist(), strict=True):
-        if in_basis.any():
-            row[in_basis] = _risks_in_basis(basis, z, wanted, spectrum.eigenvalues, ridge, weights[in_basis], T)
-        for i in np.flatnonzero(~in_basis):
-            chain = Distilled.constant(ridge=ridge, teacher_weight=weights[i], rounds=T).every_round(spectrum.eigenvalues)
-            row[i] = [np.mean((wanted - basis @ (dual[:, None] * z)) ** 2) for dual in chain.dual]
-    return grid
-
-
-def in_power_basis(weights: Array, T: int) -> NDArray[np.bool_]:
-    """For which weights (A,) the combinations of `power_coefficients` keep their digits over T rounds."""
-    size = np.abs(weights)
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums = np.where(size == 1, T, (1 - size**T) / np.where(size == 1, 1, 1 - size))
-        return np.asarray(np.abs(1 - weights) * sums + size**T <= POWER_BASIS_GROWTH)
-
-
-def power_coefficients(weight: float, T: int) -> Array:
-    r"""Coefficients (T + 1, T + 1) of a constant-weight chain: round t is :math:`\sum_j c_{tj} A^{j+1}`.
-
-    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t.
-    """
-    powers = weight ** np.arange(T + 1)
-    coefficients = np.tril(np.broadcast_to((1 - weight) * powers, (T + 1, T + 1)), -1)
-    coefficients[np.arange(T + 1), np.arange(T + 1)] = powers
-    return coefficients
+    return validation_grid(
+        spectrum.eigenvalues,
+        spectrum.project(labels),
+        Seen(new, spectrum.eigenvectors),
+        wanted,
+        ridges=ridge_list,
+        weights=weights,
+        rounds=T,
+        method=method,
+    )
 
 
 def power_predictions(basis: Array, z: Array, d: Array, ridge: float, count: int) -> Array:
@@ -269,14 +247,3 @@ def held_out(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, y_val: ArrayLik
     if wanted.shape[1] != labels.shape[1]:
         raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
     return labels, new, wanted
-
-
-def _risks_in_basis(basis: Array, z: Array, wanted: Array, d: Array, ridge: float, weights: Array, T: int) -> Array:
-    """|P c - y_val|^2 / (m p) of every weight and round, by the R factor of [P, y_val]: (A, T + 1)."""
-    stacked = np.column_stack([power_predictions(basis, z, d, ridge, T + 1), wanted.ravel()])
-    R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][: T + 2]
-    risks = np.empty((len(weights), T + 1))
-    for row, weight in zip(risks, weights.tolist(), strict=True):
-        residuals = power_coefficients(weight, T) @ R[:, : T + 1].T - R[:, T + 1]
-        row[:] = np.einsum("tk,tk->t", residuals, residuals) / wanted.size
-    return risks

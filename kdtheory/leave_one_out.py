@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, outputs, schedule, whole
-from kdtheory.distillation import every_product, in_power_basis, power_coefficients, power_predictions
+from kdtheory.distillation import every_product, power_predictions
 from kdtheory.filters import Distilled
+from kdtheory.grid import in_power_basis, power_coefficients
 from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["loo", "loo_grid"]

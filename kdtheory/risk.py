@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, outputs, positive, schedule
+from kdtheory.checks import Array, column_shape, outputs, positive, schedule, whole
 from kdtheory.filters import Distilled
+from kdtheory.grid import residual_moments
 from kdtheory.leave_one_out import loo, loo_grid
 from kdtheory.parabola import RiskCurve
 from kdtheory.recursion import Chain
@@ -91,7 +92,10 @@ def gcv(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     array([1.])
     """
     require_spectrum(spectrum)
-    return np.asarray(_gcv(spectrum, y, [Distilled(ridge, teacher_weights)], float(spectrum.n))[0])
+    labels = column_shape(outputs(y, "y", length=spectrum.n))
+    every = Distilled(ridge, teacher_weights).every_round(spectrum.eigenvalues)
+    freedom = every.residual.sum(axis=1) + (spectrum.n - spectrum.rank)
+    return gcv_score(_loss(_energy(spectrum, labels), every), freedom, float(spectrum.n), labels.shape[1])
 
 
 def gcv_grid(
@@ -132,11 +136,23 @@ def gcv_grid(
            [[1., 1.]]])
     """
     require_spectrum(spectrum)
+    labels = column_shape(outputs(y, "y", length=spectrum.n))
     n = float(spectrum.n) if n_effective is None else positive(n_effective, "n_effective")
-    ridge_list = schedule(ridges, "ridges", above_zero=True).tolist()
-    weights = schedule(teacher_weights, "teacher_weights").tolist()
-    chains = [Distilled.constant(ridge=ridge, teacher_weight=w, rounds=rounds) for ridge in ridge_list for w in weights]
-    return _gcv(spectrum, y, chains, n).reshape(len(ridge_list), len(weights), -1)
+    inside, outside = _energy(spectrum, labels)
+    losses, traces = residual_moments(
+        spectrum.eigenvalues,
+        inside,
+        schedule(ridges, "ridges", above_zero=True),
+        schedule(teacher_weights, "teacher_weights"),
+        whole(rounds, "rounds"),
+    )
+    freedom = traces + (n - spectrum.rank)
+    if n != spectrum.n and not (freedom > 0).all():
+        raise ValueError(
+            f"`n_effective`, the sum of the sample weights, must exceed the smoother's degrees of freedom, "
+            f"{n - freedom.min():.4g}, got {n:.4g}."
+        )
+    return gcv_score(losses + outside, freedom, n, labels.shape[1])
 
 
 def sure(spectrum: Spectrum, y: ArrayLike, *, noise_variance: float, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
@@ -192,18 +208,7 @@ def _loss(energy: tuple[Array, float], every: Chain) -> Array:
     return np.asarray(every.residual**2 @ inside + outside)
 
 
-def _gcv(spectrum: Spectrum, y: ArrayLike, chains: list[Distilled], n: float) -> Array:
-    """One row per chain; the labels are projected once."""
-    labels = column_shape(outputs(y, "y", length=spectrum.n))
-    energy, rows = _energy(spectrum, labels), []
-    for chain in chains:
-        every = chain.every_round(spectrum.eigenvalues)
-        freedom = every.residual.sum(axis=1) + (n - spectrum.rank)
-        if n != spectrum.n and not (freedom > 0).all():
-            raise ValueError(
-                f"`n_effective`, the sum of the sample weights, must exceed the smoother's degrees of freedom, "
-                f"{n - freedom.min():.4g}, got {n:.4g}."
-            )
-        with np.errstate(divide="ignore", invalid="ignore"):  # no freedom left: infinite or undefined
-            rows.append(_loss(energy, every) * n / (freedom**2 * labels.shape[1]))
-    return np.array(rows)
+def gcv_score(losses: Array, freedom: Array, n: float, outputs: int) -> Array:
+    """GCV from |y - y_t|^2 and tr(I - H_t); without any freedom left it is infinite or undefined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(losses * n / (freedom**2 * outputs))

@@ -1,0 +1,149 @@
+r"""A training set reduced to r directions: all that filters ask of it, whatever made the directions.
+
+The exact eigendecomposition, a block-Krylov basis, Nyström centres and random features differ in how (d, z, basis) came
+about and in the error they leave; every ridge, teacher weight and round afterwards is the same arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
+from kdtheory.distillation import every_product
+from kdtheory.filters import Distilled
+from kdtheory.grid import Seen, residual_moments, validation_grid
+from kdtheory.risk import gcv_score
+from kdtheory.spectrum import Filter, Spectrum
+
+__all__ = ["Reduced"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    r"""Labels in the coordinates of r directions: predictions are :math:`V\,\mathrm{dual}(d)\,z`.
+
+    Attributes
+    ----------
+    eigenvalues : (r,) array
+        :math:`d \ge 0`, descending, of the (approximate) Gram matrix.
+    labels : (r, p) array
+        z, one column per output.
+    basis : callable
+        New points (m, features) -> V (m, r). (Made from a Gram matrix: the cross matrix (m, n) -> V.)
+    energy : (r,) array
+        Squared labels along each orthonormal direction, summed over outputs.
+    outside : float
+        Squared labels in no direction held, summed over outputs.
+    n : int
+        Number of training points.
+    method : str
+        What made it: "exact", "krylov", "nystrom", "random features".
+    error : float or None
+        Estimate of the largest relative error of the fitted values, against the exact Gram matrix, over the ridges that it was
+        made for; None where nothing estimates it.
+    note : str
+        One sentence: what was chosen, and why.
+    complete : bool
+        Whether `eigenvalues` are all that are not zero. A Krylov basis holds only what its labels see: it has no traces.
+    vector : bool
+        Whether the labels came as (n,), so that predictions leave as (m,).
+    """
+
+    eigenvalues: Array
+    labels: Array
+    basis: Callable[[ArrayLike], Array]
+    energy: Array
+    outside: float
+    n: int
+    method: str
+    error: float | None = None
+    note: str = ""
+    complete: bool = True
+    vector: bool = False
+
+    def __repr__(self) -> str:
+        error = "unknown" if self.error is None else f"{self.error:.1g}"
+        return f"Reduced({self.method}, n={self.n}, rank={self.rank}, outputs={self.labels.shape[1]}, error={error})"
+
+    @classmethod
+    def from_spectrum(cls, spectrum: Spectrum, y: ArrayLike, cross: Callable[[ArrayLike], Array] | None = None) -> Reduced:
+        """The exact one; `cross` maps new points to their kernel with the training points, left out they come as that."""
+        y = outputs(y, "y", length=spectrum.n)
+        z = spectrum.project(column_shape(y))
+
+        def basis(new: ArrayLike) -> Array:
+            K = new if cross is None else cross(new)
+            return np.asarray(matrix(K, "cross", shape=(None, spectrum.n)) @ spectrum.eigenvectors)
+
+        outside = float(np.sum(spectrum.outside(y) ** 2))
+        return cls(spectrum.eigenvalues, z, basis, np.sum(z**2, axis=1), outside, spectrum.n, "exact", 0.0, vector=y.ndim == 1)
+
+    @property
+    def rank(self) -> int:
+        """Number of directions held."""
+        return len(self.eigenvalues)
+
+    def predict(self, filter: Filter, X_new: ArrayLike) -> Array:
+        """Predictions (m,) or (m, p) of one filter at new points."""
+        values = self.basis(X_new) @ (filter.dual(self.eigenvalues)[:, None] * self.labels)
+        return np.asarray(values[:, 0] if self.vector else values)
+
+    def rounds(self, X_new: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
+        """Predictions of every round of one chain at new points: (T + 1, m) or (T + 1, m, p); see `kdtheory.rounds`."""
+        dual = Distilled(ridge, teacher_weights).every_round(self.eigenvalues).dual
+        values = every_product(self.basis(X_new), dual, self.labels)
+        return np.asarray(values[..., 0] if self.vector else values)
+
+    def risk_grid(
+        self,
+        X_val: ArrayLike,
+        y_val: ArrayLike,
+        *,
+        ridges: ArrayLike,
+        teacher_weights: ArrayLike,
+        rounds: int,
+        method: str = "auto",
+    ) -> Array:
+        """Validation error of every ridge, teacher weight and round: (L, A, T + 1); see `kdtheory.risk_grid`."""
+        V = self.basis(X_val)
+        wanted = column_shape(outputs(y_val, "y_val", length=len(V)))
+        if wanted.shape[1] != self.labels.shape[1]:
+            raise ValueError(f"`y_val` must have {self.labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
+        return validation_grid(
+            self.eigenvalues,
+            self.labels,
+            Seen(V),
+            wanted,
+            ridges=schedule(ridges, "ridges", above_zero=True),
+            weights=schedule(teacher_weights, "teacher_weights"),
+            rounds=whole(rounds, "rounds"),
+            method=method,
+        )
+
+    def gcv_grid(self, *, ridges: ArrayLike, teacher_weights: ArrayLike, rounds: int) -> Array:
+        """Generalised cross-validation of every ridge, teacher weight and round: (L, A, T + 1); see `kdtheory.gcv_grid`."""
+        self._require_complete("gcv_grid")
+        losses, traces = residual_moments(
+            self.eigenvalues,
+            self.energy,
+            schedule(ridges, "ridges", above_zero=True),
+            schedule(teacher_weights, "teacher_weights"),
+            whole(rounds, "rounds"),
+        )
+        return gcv_score(losses + self.outside, traces + (self.n - self.rank), float(self.n), self.labels.shape[1])
+
+    def effective_dimension(self, filter: Filter) -> float:
+        """Degrees of freedom of a smoother, the trace of its fit."""
+        self._require_complete("effective_dimension")
+        return float(np.sum(filter.fit(self.eigenvalues)))
+
+    def _require_complete(self, what: str) -> None:
+        if not self.complete:
+            raise ValueError(
+                f"`{what}` needs the trace of the smoother, which a {self.method} basis of the labels does not hold; "
+                f"use a Nyström or an exact one."
+            )
