@@ -13,6 +13,7 @@ PAPERS = [name for name in PAPERS if name not in ("__init__", "statement", "naiv
 #: A module may import only modules that stand before it.
 ORDER = [
     ["checks"],
+    ["arrays", "workers"],
     ["dual_activation", "gram"],
     ["kinked_activations", "smooth_activations"],
     ["activations"],
@@ -36,6 +37,11 @@ ORDER = [
     ["expected_curve", "one_shot", "orthogonal", "pruned_risk", "pruned_students", "random_subset", "risk", "selection"],
     ["asymptotics", "pruned_leave_one_out", "pruned_setting"],
     ["reduced"],
+    ["centres", "cholesky", "krylov", "streaming"],
+    ["feature_maps"],
+    ["falkon", "low_rank"],
+    ["solve"],
+    ["scale"],
     ["advice", "eigenframework", "pruned_curves", "two_stage", "weights"],
     ["pruning_plan", "teacher_capacity"],
     ["plan"],
@@ -54,6 +60,8 @@ MODULES = sorted((ROOT / "kdtheory").rglob("*.py"))
 ALLOWED = {"numpy", "scipy"}
 HEAVY = {
     "machine": {"sklearn"},
+    "streaming": {"tqdm"},
+    "workers": {"distributed", "joblib"},
     "problem": {"sklearn"},
     "testing": {"hypothesis"},
     "_neural_tangents": {"jax", "neural_tangents"},
