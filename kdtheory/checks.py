@@ -161,7 +161,7 @@ def require_symmetric(K: Array, name: str, tolerance: float) -> None:
     n, m = K.shape
     if n != m:
         raise ValueError(f"`{name}` must be square, got shape {K.shape}; for new points use `cross`.")
-    scale = float(np.abs(K).max())
+    scale = max(float(K.max()), -float(K.min()))
     for start in range(0, n, 512):  # by blocks of rows: no second n × n array
         gap = np.abs(K[start : start + 512] - K[:, start : start + 512].T)
         if gap.max() > tolerance * scale:

@@ -18,6 +18,7 @@ shrinkage s, with nonnegative terms for w >= 0.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ class Seen(NamedTuple):
         if self.vectors is None:
             return self.points, columns
         (m, n), r, q = self.points.shape, len(columns), columns.shape[1]
-        if m * n * r + m * r * q < n * r * q + m * n * q:
+        if m * n * r + m * r * q < 2 * (n * r * q + m * n * q):  # this way round, rounding is the same in every column
             return self.basis(), columns
         return self.points, np.asarray(self.vectors @ columns)
 
@@ -66,13 +67,13 @@ def validation_grid(
     if method == "basis":
         steady[:] = True
     if steady.any():
-        skeleton = None if method == "basis" else Skeleton.of(ridges, rounds=rounds, largest=float(d[0]))
+        span = functools.partial(Skeleton.of, rounds=rounds, largest=float(d[0]), smallest=float(d[-1]))
+        skeleton = None if method == "basis" else span(ridges)
         if skeleton is not None and skeleton.error <= ACCEPTED:
             grid[:, steady] = _priced(skeleton, d, z, seen, wanted, weights[steady])
         else:  # the members of one ridge span its own rounds, whatever the range of the grid
             for row, ridge in zip(grid, ridges, strict=True):
-                own = Skeleton.of(ridge[None], rounds=rounds, largest=float(d[0]))
-                row[steady] = _priced(own, d, z, seen, wanted, weights[steady])[0]
+                row[steady] = _priced(span(ridge[None]), d, z, seen, wanted, weights[steady])[0]
     if not steady.all():
         basis = seen.basis()
         for i in np.flatnonzero(~steady):
@@ -94,11 +95,15 @@ def _priced(skeleton: Skeleton, d: Array, z: Array, seen: Seen, wanted: Array, w
         block[:, :q] = (left[start : start + height] @ right).reshape(-1, q)
         block[:, q] = wanted[start : start + height].ravel()
         R = np.asarray(np.linalg.qr(block if len(R) == 0 else np.concatenate([R, block]), mode="r"))
-    count = skeleton.coefficients.shape[2]
+    _, L, count = skeleton.coefficients.shape
+    own = np.empty((L, len(R), count + 1))  # P_j of each ridge in the coordinates of R's rows, and the values wanted
+    own[:, :, :count] = np.tensordot(R[:, :q], skeleton.coefficients, axes=1).transpose(1, 0, 2)
+    own[:, :, count] = R[:, q]
+    own = np.asarray(np.linalg.qr(own, mode="r"))
     mixes = np.concatenate([power_coefficients(weight, count - 1) for weight in weights.tolist()])  # (A (T + 1), T + 1)
-    risks = np.empty((skeleton.coefficients.shape[1], len(weights), count))
-    for i, row in enumerate(risks):
-        residuals = (R[:, :q] @ skeleton.coefficients[:, i]) @ mixes.T - R[:, q:]
+    risks = np.empty((L, len(weights), count))
+    for row, r in zip(risks, own, strict=True):
+        residuals = r[:, :count] @ mixes.T - r[:, count:]
         row[:] = np.einsum("ij,ij->j", residuals, residuals).reshape(row.shape) / wanted.size
     return risks
 

@@ -21,13 +21,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, outputs, schedule, whole
-from kdtheory.distillation import every_product, power_predictions
+from kdtheory.checks import Array, column_shape, outputs
+from kdtheory.distillation import every_product
 from kdtheory.filters import Distilled
-from kdtheory.grid import in_power_basis, power_coefficients
 from kdtheory.spectrum import Spectrum, require_spectrum
 
-__all__ = ["loo", "loo_grid"]
+__all__ = ["loo"]
 
 
 def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
@@ -79,66 +78,6 @@ def loo(spectrum: Spectrum, y: ArrayLike, *, ridge: ArrayLike, teacher_weights: 
     coefficients = every_product(U, every.dual, z) + np.multiply.outer(at_zero, outside)
     fits = every_product(U, every.fit, z)
     return _solve(coefficients, fits, chain.weights, _Diagonals(spectrum, chain.ridges)).reshape(-1, *labels.shape)
-
-
-def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_weights: ArrayLike, rounds: int) -> Array:
-    r"""Mean squared leave-one-out error, :math:`\frac{1}{np}\sum_i |y_i - \hat y^{(-i)}_t|^2`, over ridge × weight × round.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        Of the training Gram matrix, n points.
-    y : (n,) or (n, p) array
-        Training labels.
-    ridges : (L,) array
-        Positive.
-    teacher_weights : (A,) array
-        Each is used in every round of its chain.
-    rounds : int
-        T, the number of students after the teacher.
-
-    Returns
-    -------
-    (L, A, T + 1) array
-        Averaged over points and outputs, against the labels `y` themselves (noise included).
-
-    Raises
-    ------
-    ValueError, OverflowError
-        As in `risk_grid`.
-
-    Examples
-    --------
-    With a second point of the same label and kernel value 0.5, a point is predicted as 0.5 / (1 + ridge):
-
-    >>> from kdtheory import Spectrum
-    >>> s = Spectrum.from_gram([[1.0, 0.5], [0.5, 1.0]])
-    >>> loo_grid(s, [1.0, 1.0], ridges=[1.0], teacher_weights=[0.0], rounds=0).round(4)
-    array([[[0.5625]]])
-    >>> (1 - 0.5 / (1 + 1)) ** 2
-    0.5625
-    """
-    require_spectrum(spectrum)
-    columns = column_shape(outputs(y, "y", length=spectrum.n))
-    ridge_list = schedule(ridges, "ridges", above_zero=True)
-    weights, T = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds")
-    steady = in_power_basis(weights, T)
-    d, U, z, outside = spectrum.eigenvalues, spectrum.eigenvectors, spectrum.project(columns), spectrum.outside(columns)
-    grid = np.empty((len(ridge_list), len(weights), T + 1))
-    for row, ridge in zip(grid, ridge_list, strict=True):
-        diagonals = _Diagonals(spectrum, np.full(T + 1, ridge))
-        duals = power_predictions(U, z, d, float(ridge), T + 1).reshape(len(columns), -1, T + 1)  # M A^j y
-        duals[..., 0] += outside / ridge
-        fits = power_predictions(U, d[:, None] * z, d, float(ridge), T + 1).reshape(duals.shape)  # A^(j + 1) y
-        for i, weight in enumerate(weights.tolist()):
-            if steady[i]:
-                combine = power_coefficients(weight, T)
-                both = [np.einsum("tj,npj->tnp", combine, basis, optimize=True) for basis in (duals, fits)]
-                predictions = _solve(both[0], both[1], np.full(T, weight), diagonals)
-            else:
-                predictions = loo(spectrum, columns, ridge=ridge, teacher_weights=np.full(T, weight))
-            row[i] = np.mean((columns - predictions) ** 2, axis=(1, 2))
-    return grid
 
 
 class _Diagonals:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from kdtheory.advice import Measured
 from kdtheory.checks import Array, column_shape, matrix, numeric, outputs, positive, whole
 from kdtheory.kept import kept_count, random_orders, ridge_for, shares
-from kdtheory.leave_one_out import loo_grid
+from kdtheory.leave_one_out_grid import loo_grid
 from kdtheory.likelihood import NoiseEstimate, marginal_likelihood
 from kdtheory.pruned_leave_one_out import HeldOut, held_out_pairs
 from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram

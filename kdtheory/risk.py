@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from kdtheory.checks import Array, column_shape, outputs, positive, schedule, whole
 from kdtheory.filters import Distilled
 from kdtheory.grid import residual_moments
-from kdtheory.leave_one_out import loo, loo_grid
+from kdtheory.leave_one_out import loo
+from kdtheory.leave_one_out_grid import loo_grid
 from kdtheory.parabola import RiskCurve
 from kdtheory.recursion import Chain
 from kdtheory.spectrum import Spectrum, require_spectrum

@@ -24,7 +24,7 @@ __all__ = ["ACCEPTED", "Skeleton", "members"]
 
 TOLERANCE = 1e-14  # where the pivoting stops, relative to what a member can contribute to a prediction at most
 ACCEPTED = 1e-12  # a skeleton with a larger error is not used
-MISSED = 3e-13  # a member that is written worse than this, on or between nodes, joins the candidates
+MISSED = 1e-13  # a member that is written worse than this, on or between nodes, joins the candidates
 NODES_PER_DECADE = 20
 CANDIDATES = 600  # how many members the pivoting looks at first
 
@@ -72,9 +72,9 @@ class Skeleton:
     error: float
 
     @classmethod
-    def of(cls, ridges: Array, *, rounds: int, largest: float) -> Skeleton:
-        """Of the members with these positive ridges and j up to `rounds`, for eigenvalues up to `largest`."""
-        nodes, between = _nodes(float(ridges.min()), largest)
+    def of(cls, ridges: Array, *, rounds: int, largest: float, smallest: float = 0.0) -> Skeleton:
+        """Of the members with these positive ridges and j up to `rounds`, for eigenvalues from `smallest` to `largest`."""
+        nodes, between = _nodes(float(ridges.min()), largest, smallest)
         scale = _largest_contribution(nodes, ridges)
         values, checks = (_weighted(points, ridges, scale, rounds + 1) for points in (nodes, between))
         candidates = _thinned(np.argsort(ridges), rounds + 1)
@@ -85,8 +85,8 @@ class Skeleton:
             chosen = candidates[order[:q]]
             coefficients = scipy.linalg.solve_triangular(R[:q, :q], Q[:, :q].T @ values, check_finite=False)
             errors = np.abs(checks - checks[:, chosen] @ coefficients).max(axis=0)
-            missed = np.flatnonzero(errors > MISSED)
-            if len(missed) == 0 or len(candidates) == values.shape[1]:
+            missed = np.setdiff1d(np.flatnonzero(errors > MISSED), candidates)
+            if len(missed) == 0:
                 break
             candidates = np.union1d(candidates, missed[:: 1 + len(missed) // CANDIDATES])
         powers, which = np.divmod(chosen, len(ridges))
@@ -99,11 +99,12 @@ class Skeleton:
         return np.asarray((d[:, None] / total) ** self.powers / total)
 
 
-def _nodes(smallest_ridge: float, largest: float) -> tuple[Array, Array]:
+def _nodes(smallest_ridge: float, largest: float, smallest: float) -> tuple[Array, Array]:
     """Chebyshev nodes on every decade and some points between them; a thousandth of a ridge is zero to its members."""
     top = largest if largest > 0 else 1.0
-    bottom = 1e-3 * min(smallest_ridge, top)
-    edges = np.linspace(np.log(bottom), np.log(top), 1 + int(np.ceil(np.log10(top) - np.log10(bottom))))
+    bottom = min(top, max(smallest, 1e-3 * min(smallest_ridge, top)))
+    decades = max(1, int(np.ceil(np.log10(top) - np.log10(bottom))))
+    edges = np.linspace(np.log(bottom), np.log(top), decades + 1)
     steps = 0.5 - 0.5 * np.cos(np.pi * np.arange(2 * NODES_PER_DECADE) / (2 * NODES_PER_DECADE))
     fine = np.add.outer(edges[:-1], steps * (edges[1] - edges[0])).ravel()
     return np.exp(np.append(fine[::2], edges[-1])), np.exp(fine[1::6])

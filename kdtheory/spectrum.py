@@ -16,10 +16,9 @@ import scipy.linalg
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, positive, require_symmetric, rounding_of
+from kdtheory.eigensolver import Driver, decomposed
 
 __all__ = ["Filter", "Spectrum"]
-
-EVD_LIMIT = 32_766  # beyond it the workspace length of LAPACK's dsyevd overflows a 32-bit integer
 
 
 class Filter(Protocol):
@@ -77,7 +76,7 @@ class Spectrum:
         return f"Spectrum(n={n}, rank={r}, eigenvalues={d[0]:.4g} .. {d[-1]:.4g}, clipped={self.clipped:.2g})"
 
     @classmethod
-    def from_gram(cls, gram: ArrayLike) -> Spectrum:
+    def from_gram(cls, gram: ArrayLike, *, overwrite: bool = False, driver: Driver | None = None) -> Spectrum:
         r"""Spectrum of a symmetric positive semi-definite Gram matrix.
 
         Parameters
@@ -85,12 +84,17 @@ class Spectrum:
         gram : (n, n) array
             Symmetric and positive semi-definite up to rounding. Negative eigenvalues of rounding size are set to
             zero and the most negative one is reported as `clipped`.
+        overwrite : bool
+            Let a float64 `gram` be destroyed: the peak memory is then two n × n arrays instead of three.
+        driver : {"evd", "evr"}, optional
+            Divide and conquer, or relatively robust representations: equally fast; "evd" needs one n × n array more and
+            leaves eigenvectors orthonormal to 1e-14, "evr" to 1e-12 .. 1e-10. By default "evd" up to n = 2,000.
 
         Raises
         ------
         ValueError
-            If `gram` is not square, not symmetric, not finite, or has an eigenvalue below :math:`-10^{-6} d_1`
-            (float32 input: :math:`-3.5 \cdot 10^{-4} d_1`), which no rounding explains.
+            If `gram` is not square, not symmetric, not finite, or has an eigenvalue below :math:`-10^{-6} d_1` (float32:
+            :math:`-3.5 \cdot 10^{-4} d_1`), which no rounding explains; if `driver` is "evd" at n > 32,766.
 
         Warns
         -----
@@ -105,8 +109,8 @@ class Spectrum:
         rounding = rounding_of(gram, "gram")
         K = matrix(gram, "gram")
         require_symmetric(K, "gram", float(np.sqrt(rounding)))
-        d, U = scipy.linalg.eigh(K.T, driver="evd" if len(K) <= EVD_LIMIT else "evr", check_finite=False)
-        smallest, largest = float(d[0]), float(max(d[-1], 0.0))
+        d, U = decomposed(K, overwrite=overwrite and isinstance(gram, np.ndarray), driver=driver)
+        smallest, largest = float(d[-1]), float(max(d[0], 0.0))
         if not np.isfinite(largest):
             raise ValueError("`gram` must have eigenvalues within floating point; divide it by its largest entry.")
         if smallest < -max(1e-6, np.sqrt(rounding)) * largest:
@@ -122,7 +126,7 @@ class Spectrum:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return cls(np.maximum(d[::-1], 0.0), np.asfortranarray(U[:, ::-1]), clipped)
+        return cls(np.maximum(d, 0.0), U, clipped)
 
     @classmethod
     def from_features(cls, features: ArrayLike) -> Spectrum:
@@ -169,7 +173,7 @@ class Spectrum:
         return np.asarray(self.eigenvectors.T @ outputs(y, "y", length=self.n))
 
     def outside(self, y: ArrayLike) -> Array:
-        r"""Part of the labels outside the range held, :math:`y - UU^\top y`: (n,) or (n, p), zero at full rank."""
+        r"""Part of the labels outside the range held, :math:`y - UU^\top y`, zero at full rank."""
         labels = outputs(y, "y", length=self.n)
         if self.rank == self.n:
             return np.zeros_like(labels)

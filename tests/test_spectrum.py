@@ -1,5 +1,8 @@
 """The decomposition, what it clips and refuses, and the part of the labels that a low rank does not see."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -102,3 +105,55 @@ def test_the_input_is_left_alone():
     before = K.copy()
     kd.Spectrum.from_gram(K)
     assert (K == before).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 64, 127, 129, 200])
+@pytest.mark.parametrize("driver", [None, "evd", "evr"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_in_place_and_by_either_driver_it_is_the_same_spectrum(n, driver, order):
+    d = np.sort(RNG.exponential(size=n))[::-1]
+    K = np.array(gram_from(d, RNG), order=order)
+    kept = K.copy()
+    s = kd.Spectrum.from_gram(K, driver=driver)
+    assert (K == kept).all()
+    in_place = kd.Spectrum.from_gram(K, overwrite=True, driver=driver)
+    for spectrum in (s, in_place):
+        U = spectrum.eigenvectors
+        np.testing.assert_allclose(spectrum.eigenvalues, d, atol=1e-13 * d[0])
+        np.testing.assert_allclose((U * spectrum.eigenvalues) @ U.T, kept, atol=1e-12 * d[0])
+        np.testing.assert_allclose(U.T @ U, np.eye(n), atol=1e-11)
+    if n > 2:
+        assert (K != kept).any()
+
+
+def test_overwriting_needs_an_array_of_ones_own():
+    fixed = gram_from([2.0, 1.0], RNG)
+    fixed.setflags(write=False)
+    kept = fixed.copy()
+    rows = [[2.0, 1.0], [1.0, 2.0]]
+    for gram in (fixed, rows):
+        kd.Spectrum.from_gram(gram, overwrite=True)
+    assert (fixed == kept).all()
+    assert rows == [[2.0, 1.0], [1.0, 2.0]]
+
+
+def test_drivers_are_two():
+    with pytest.raises(ValueError, match=r'`driver` must be "evd" \(up to n = 32766\) or "evr", got \'ev\' at n = 2\.'):
+        kd.Spectrum.from_gram(np.eye(2), driver="ev")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("overwrite", "arrays"), [(True, 2.1), (False, 3.1)])
+def test_peak_memory(overwrite, arrays):
+    n = 5000
+    code = f"""
+import numpy as np, kdtheory as kd
+def peak():  # of this process alone: ru_maxrss starts at what the parent had
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
+K, before = None, peak()
+K = np.minimum.outer(np.arange(1.0, {n} + 1), np.arange(1.0, {n} + 1))
+s = kd.Spectrum.from_gram(K, overwrite={overwrite})
+print((peak() - before) / (8 * {n} ** 2))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < arrays
