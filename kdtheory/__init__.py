@@ -29,7 +29,20 @@ Example
 0.8
 """
 
-from kdtheory import activations, asymptotics, distillation, dynamics, filters, kernels, pruning, risk, spectrum, weights
+from kdtheory import (
+    activations,
+    arrays,
+    asymptotics,
+    distillation,
+    dynamics,
+    filters,
+    kernels,
+    pruning,
+    risk,
+    scale,
+    spectrum,
+    weights,
+)
 from kdtheory.distillation import risk_grid, rounds
 from kdtheory.filters import Distilled, DistilledTraining, GradientDescent, GradientFlow, Polynomial, Ridge
 from kdtheory.risk import BiasVariance, RiskCurve, bias_variance, gcv, gcv_grid, loo, loo_grid, sure
@@ -58,6 +71,7 @@ __all__ = [
     "RiskCurve",
     "Spectrum",
     "activations",
+    "arrays",
     "asymptotics",
     "bias_variance",
     "distillation",
@@ -77,6 +91,7 @@ __all__ = [
     "risk",
     "risk_grid",
     "rounds",
+    "scale",
     "spectrum",
     "sure",
     "weights",

@@ -53,7 +53,7 @@ class _OneChain:
         self.gamma = gamma
         self.kernel_params = kernel_params
 
-    def _choose(self, spectrum: Spectrum, y: Array, mass: float) -> Distilled:  # noqa: ARG002
+    def _given(self) -> Distilled:
         if self.teacher_weights is not None:
             return Distilled(self.ridge, self.teacher_weights)
         return Distilled.constant(ridge=self.ridge, teacher_weight=self.teacher_weight, rounds=self.rounds)
@@ -80,6 +80,9 @@ class _ChosenChain:
         self.kernel = kernel
         self.gamma = gamma
         self.kernel_params = kernel_params
+
+    def _given(self) -> None:
+        """No chain is given."""
 
     def _choose(self, spectrum: Spectrum, y: Array, mass: float) -> Distilled:
         if self.criterion not in ("loo", "gcv"):
@@ -149,7 +152,7 @@ class SelfDistilledKernelRidge(_OneChain, _Regression):
     r"""Self-distilled kernel ridge regression.
 
     Round 0 is kernel ridge regression; each later round is the same regression on
-    :math:`(1 - w)\,y + w\,\hat y_{t-1}`. All rounds come from one eigendecomposition.
+    :math:`(1 - w)\,y + w\,\hat y_{t-1}`. All rounds come from one factorisation.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["loo_grid"]
 
-BLOCK_ENTRIES = 2**21
+BLOCK_ENTRIES = 2**22
 
 
 def loo_grid(spectrum: Spectrum, y: ArrayLike, *, ridges: ArrayLike, teacher_weights: ArrayLike, rounds: int) -> Array:

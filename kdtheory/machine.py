@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdtheory import kernels
 from kdtheory.checks import Array
+from kdtheory.cholesky import plain_chain
 from kdtheory.distillation import every_product
 from kdtheory.filters import Distilled
 from kdtheory.spectrum import Spectrum
@@ -31,12 +32,13 @@ DTYPES = (np.float64, np.float32)  # a float32 Gram matrix is judged by float32 
 
 
 class KernelMachine(BaseEstimator):  # type: ignore[misc]
-    """A chain of kernel ridge regressions; `_choose` says which one."""
+    """A chain of kernel ridge regressions: the one that is `_given`, or the one that `_choose` finds."""
 
     kernel: Any
     gamma: float | None
     kernel_params: dict[str, Any] | None
 
+    _given: Callable[[], Distilled | None]
     _choose: Callable[[Spectrum, Array, float], Distilled]
 
     def __sklearn_tags__(self) -> Any:
@@ -64,13 +66,18 @@ class KernelMachine(BaseEstimator):  # type: ignore[misc]
         scale = np.sqrt(mass)[:, None]
         gram = self._kernel_matrix(points, None)
         weighted = gram if (mass == 1).all() else (scale * gram * scale.T).astype(gram.dtype)
-        spectrum = Spectrum.from_gram(weighted)
         columns = scale * y.reshape(len(y), -1)[distinct]
-        self.chain_ = self._choose(spectrum, columns, float(mass.sum()))
-        duals = self.chain_.every_round(spectrum.eigenvalues).dual
-        coefficients = scale * every_product(spectrum.eigenvectors, duals, spectrum.project(columns))
-        self.dual_coef_ = np.zeros((len(duals), *y.shape))
-        self.dual_coef_[:, distinct] = coefficients.reshape(len(duals), -1, *y.shape[1:])
+        given = self._given()
+        plain = None if given is None else plain_chain(weighted, columns, given)
+        if given is not None and plain is not None:
+            self.chain_, coefficients = given, plain
+        else:
+            spectrum = Spectrum.from_gram(weighted)
+            self.chain_ = given or self._choose(spectrum, columns, float(mass.sum()))
+            duals = self.chain_.every_round(spectrum.eigenvalues).dual
+            coefficients = every_product(spectrum.eigenvectors, duals, spectrum.project(columns))
+        self.dual_coef_ = np.zeros((len(coefficients), *y.shape))
+        self.dual_coef_[:, distinct] = (scale * coefficients).reshape(len(coefficients), -1, *y.shape[1:])
 
     def _evaluate(self, X: ArrayLike) -> Array:
         return np.asarray(self._cross(X) @ self.dual_coef_[-1])

@@ -14,12 +14,55 @@ from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
 from kdtheory.distillation import every_product
-from kdtheory.filters import Distilled
+from kdtheory.filters import Distilled, Ridge
 from kdtheory.grid import Seen, residual_moments, validation_grid
 from kdtheory.risk import gcv_score
 from kdtheory.spectrum import Filter, Spectrum
 
-__all__ = ["Reduced"]
+__all__ = ["Certificate", "Reduced"]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The chains that an error was bounded for; what else is asked is refused, for it may be wrong by any amount.
+
+    Attributes
+    ----------
+    smallest_ridge : float
+    rounds : int
+        The most.
+    growth : float
+        The largest sum of a round's absolute coefficients in its members; 1 for teacher weights in [0, 1].
+    """
+
+    smallest_ridge: float
+    rounds: int
+    growth: float
+
+    def require(self, ridges: Array, weights: Array) -> None:
+        """Refuse a ridge below the smallest, more rounds, or weights (rounds, chains) that grow further."""
+        if ridges.min() < self.smallest_ridge * (1 - 1e-12):
+            raise ValueError(
+                f"`ridge` must be at least {self.smallest_ridge:.6g}, the smallest that this basis was made for, got "
+                f"{ridges.min():.6g}."
+            )
+        if len(weights) > self.rounds:
+            raise ValueError(f"`rounds` must be at most {self.rounds}, which this basis was made for, got {len(weights)}.")
+        if (grown := _growth(weights)) > self.growth * (1 + 1e-12):
+            raise ValueError(
+                f"`teacher_weights` must grow by at most {self.growth:.4g}, as those that this basis was made for, got "
+                f"{grown:.4g}; name them when it is made."
+            )
+
+
+def _growth(weights: Array) -> float:
+    """Largest sum of absolute coefficients of any round, in the members, over schedules in columns (rounds, chains)."""
+    sums = largest = np.ones(weights.shape[1:])
+    with np.errstate(over="ignore"):
+        for w in weights:
+            sums = np.abs(1 - w) + np.abs(w) * sums
+            largest = np.maximum(largest, sums)
+    return float(np.max(largest, initial=1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +90,8 @@ class Reduced:
         made for; None where nothing estimates it.
     note : str
         One sentence: what was chosen, and why.
+    certificate : Certificate or None
+        The chains that `error` holds for; None if for all.
     complete : bool
         Whether `eigenvalues` are all that are not zero. A Krylov basis holds only what its labels see: it has no traces.
     vector : bool
@@ -62,6 +107,7 @@ class Reduced:
     method: str
     error: float | None = None
     note: str = ""
+    certificate: Certificate | None = None
     complete: bool = True
     vector: bool = False
 
@@ -89,12 +135,18 @@ class Reduced:
 
     def predict(self, filter: Filter, X_new: ArrayLike) -> Array:
         """Predictions (m,) or (m, p) of one filter at new points."""
+        if self.certificate is not None and isinstance(filter, (Ridge, Distilled)):
+            chain = filter if isinstance(filter, Distilled) else Distilled(filter.ridge, ())
+            self.certificate.require(chain.ridges, chain.weights)
         values = self.basis(X_new) @ (filter.dual(self.eigenvalues)[:, None] * self.labels)
         return np.asarray(values[:, 0] if self.vector else values)
 
     def rounds(self, X_new: ArrayLike, *, ridge: ArrayLike, teacher_weights: ArrayLike) -> Array:
         """Predictions of every round of one chain at new points: (T + 1, m) or (T + 1, m, p); see `kdtheory.rounds`."""
-        dual = Distilled(ridge, teacher_weights).every_round(self.eigenvalues).dual
+        chain = Distilled(ridge, teacher_weights)
+        if self.certificate is not None:
+            self.certificate.require(chain.ridges, chain.weights)
+        dual = chain.every_round(self.eigenvalues).dual
         values = every_product(self.basis(X_new), dual, self.labels)
         return np.asarray(values[..., 0] if self.vector else values)
 
@@ -109,6 +161,10 @@ class Reduced:
         method: str = "auto",
     ) -> Array:
         """Validation error of every ridge, teacher weight and round: (L, A, T + 1); see `kdtheory.risk_grid`."""
+        tried, weights = schedule(ridges, "ridges", above_zero=True), schedule(teacher_weights, "teacher_weights")
+        T = whole(rounds, "rounds")
+        if self.certificate is not None:
+            self.certificate.require(tried, np.broadcast_to(weights, (T, len(weights))))
         V = self.basis(X_val)
         wanted = column_shape(outputs(y_val, "y_val", length=len(V)))
         if wanted.shape[1] != self.labels.shape[1]:
@@ -118,9 +174,9 @@ class Reduced:
             self.labels,
             Seen(V),
             wanted,
-            ridges=schedule(ridges, "ridges", above_zero=True),
-            weights=schedule(teacher_weights, "teacher_weights"),
-            rounds=whole(rounds, "rounds"),
+            ridges=tried,
+            weights=weights,
+            rounds=T,
             method=method,
         )
 

@@ -26,7 +26,7 @@ TOLERANCE = 1e-14  # where the pivoting stops, relative to what a member can con
 ACCEPTED = 1e-12  # a skeleton with a larger error is not used
 MISSED = 1e-13  # a member that is written worse than this, on or between nodes, joins the candidates
 NODES_PER_DECADE = 20
-CANDIDATES = 600  # how many members the pivoting looks at first
+CANDIDATES = 400  # how many members the pivoting looks at first
 
 
 def members(d: Array, ridges: Array, count: int) -> Array:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import kdtheory as kd
+from kdtheory.cholesky import plain_chain
 from kdtheory.estimators import (
     SelfDistilledKernelRidge,
     SelfDistilledKernelRidgeClassifier,
@@ -218,3 +219,29 @@ def test_bad_weights_are_named():
         SelfDistilledKernelRidge().fit(X, Y, sample_weight=np.zeros(40))
     with pytest.raises(ValueError, match="got one class: a"):
         SelfDistilledKernelRidgeClassifier().fit(X, ["a"] * 40)
+
+
+@pytest.mark.parametrize("weights", [[0.5] * 5, [1.0, -1.0, 2.5], []])
+@pytest.mark.parametrize("ridge", [1e-3, 1.0])
+def test_one_chain_by_cholesky_is_the_chain_of_the_spectrum(weights, ridge, monkeypatch):
+    rng = np.random.default_rng(3)
+    X, Y, v = rng.normal(size=(60, 4)), rng.normal(size=(60, 2)), rng.uniform(0.5, 2, size=60)
+    model = SelfDistilledKernelRidge(ridge, teacher_weights=weights, gamma=0.1)
+    with monkeypatch.context() as patched:  # no eigendecomposition is needed
+        patched.setattr("kdtheory.machine.Spectrum.from_gram", None)
+        by_cholesky = model.fit(X, Y, sample_weight=v).dual_coef_
+    monkeypatch.setattr("kdtheory.machine.plain_chain", lambda *_: None)
+    np.testing.assert_allclose(by_cholesky, model.fit(X, Y, sample_weight=v).dual_coef_, rtol=1e-9, atol=1e-9 / ridge)
+
+
+def test_what_is_not_positive_semi_definite_is_told_by_the_spectrum():
+    rng = np.random.default_rng(3)
+    Q = np.linalg.qr(rng.normal(size=(20, 20)))[0]
+    for smallest, outcome in ((-1e-9, pytest.warns(RuntimeWarning)), (-1e-3, pytest.raises(ValueError, match="indefinite"))):
+        K = (Q * np.append(np.ones(19), smallest)) @ Q.T
+        with outcome:
+            SelfDistilledKernelRidge(1.0, kernel="precomputed").fit((K + K.T) / 2, rng.normal(size=20))
+
+
+def test_long_chains_of_one_ridge_take_the_spectrum():
+    assert plain_chain(np.eye(50), np.ones((50, 1)), kd.Distilled.constant(ridge=1.0, teacher_weight=0.5, rounds=500)) is None

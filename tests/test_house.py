@@ -13,7 +13,8 @@ PAPERS = [name for name in PAPERS if name not in ("__init__", "statement", "naiv
 #: A module may import only modules that stand before it.
 ORDER = [
     ["checks"],
-    ["arrays", "workers"],
+    ["array_kernels", "workers"],
+    ["arrays"],
     ["dual_activation", "gram"],
     ["kinked_activations", "smooth_activations"],
     ["activations"],
