@@ -55,6 +55,7 @@ FIGURES = (
     "network_teacher_fraction",
     "network_rounds",
     "network_human_noise",
+    "grid_cost",
 )
 
 
