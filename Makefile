@@ -21,7 +21,7 @@ help:
 	@echo "make lint      ruff and mypy"
 	@echo "make mutants   plant errors in the package and see each one caught"
 	@echo "make tables    rewrite the tables that come from the code"
-	@echo "make bench     time against what else one would run: refitting, other libraries, loops over networks"
+	@echo "make bench     time (an hour) against what else one would run: refitting, other libraries, loops"
 	@echo "make clean     remove .venv and figures"
 
 figures: figures/.drawn
@@ -55,6 +55,15 @@ tables: $(VENV)/.dev
 	$(RUN) benchmarks/precision.py --write
 
 bench: $(VENV)/.dev
+	$(RUN) benchmarks/grids.py --accuracy
+	$(RUN) benchmarks/eigensolvers.py
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/few_ridges.py
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/krylov.py
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/million.py
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/million.py --accuracy
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/million.py --falkon
+	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/workers.py
+	$(RUN) benchmarks/kernels.py
 	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/refitting.py
 	OPENBLAS_NUM_THREADS=1 $(RUN) benchmarks/pruning.py
 	$(RUN) benchmarks/wide_networks.py

@@ -54,9 +54,9 @@ def whole_jacobian(model: MLP, X: np.ndarray) -> np.ndarray:
 def neural_tangents_routes(model: MLP, X: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
     """Its two general methods; `NTK_VECTOR_PRODUCTS` is the better one for one output."""
     try:
-        import jax  # noqa: PLC0415
+        import jax
 
-        from kdtheory._neural_tangents import double_precision, neural_tangents  # noqa: PLC0415
+        from kdtheory._neural_tangents import double_precision, neural_tangents
 
         nt = neural_tangents()
     except (ImportError, RuntimeError) as error:
