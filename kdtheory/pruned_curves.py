@@ -2,8 +2,13 @@ r"""Expected risk of students of pruned data over their teacher weight: of one k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from itertools import chain
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kdtheory.checks import positive
 from kdtheory.kept import kept_count, ridge_for, rows_kept, shares
@@ -11,8 +16,11 @@ from kdtheory.pruned_risk import PrunedRisk, PrunedRisks
 from kdtheory.pruned_setting import Setting, given, orders_of
 from kdtheory.pruned_students import KeptStudent, Teacher, checked_gram
 from kdtheory.risk_curves import RiskCurves
+from kdtheory.workers import mapped
 
 __all__ = ["risk_curve", "risk_curves", "teacher_shares"]
+
+Parts = list[tuple[RiskCurves, RiskCurves]]  # squared bias, and variance per unit of noise variance
 
 
 def risk_curve(
@@ -103,6 +111,7 @@ def risk_curves(
     subsets: int = 20,
     seed: int = 0,
     orders: ArrayLike | None = None,
+    scheduler: Any = None,
 ) -> PrunedRisks:
     """Expected risk for every kept share, on the same random subsets, nested from share to share.
 
@@ -118,6 +127,8 @@ def risk_curves(
         Of the random orders.
     orders : (n,) or (subsets, n) array, optional
         Orders of all rows in place of random ones: a share keeps the first rows. `selection.order_by` makes one from scores.
+    scheduler : optional
+        Where subsets are computed, as in `kdtheory.scale.mapped`: None here, "processes:4", the address of a Dask cluster.
 
     Returns
     -------
@@ -145,11 +156,8 @@ def risk_curves(
     n, variance = len(at.gram), positive(noise_variance, "noise_variance", zero=True)
     ridge, fractions = positive(ridge, "ridge", zero=True), shares(keep_fractions)
     counts = np.array([kept_count(fraction, n) for fraction in fractions])
-    parts = [
-        _parts(KeptStudent.of(at.gram, order[:m], at.cross), at, at.teacher, ridge_for(ridge, m, ridge_convention))
-        for order in orders_of(orders, n, subsets, seed)
-        for m in counts.tolist()
-    ]
+    levels = [(m, ridge_for(ridge, m, ridge_convention)) for m in counts.tolist()]
+    parts = mapped(partial(_of_students, at, levels), orders_of(orders, n, subsets, seed), scheduler=scheduler)
     bias, noise = _tables(parts, len(counts))
     return PrunedRisks(fractions, counts, bias, noise, variance, ridge, ridge_convention)
 
@@ -169,6 +177,7 @@ def teacher_shares(
     signal_new: ArrayLike | None = None,
     subsets: int = 20,
     seed: int = 0,
+    scheduler: Any = None,
 ) -> PrunedRisks:
     """Expected risk of one kept share for teachers that saw more and more, the student's rows among theirs.
 
@@ -176,7 +185,7 @@ def teacher_shares(
 
     Parameters
     ----------
-    gram, signal, noise_variance, ridge, ridge_convention, cross, signal_new, subsets, seed
+    gram, signal, noise_variance, ridge, ridge_convention, cross, signal_new, subsets, seed, scheduler
         As in `risk_curves`.
     keep_fraction : float
         The student's share.
@@ -214,12 +223,9 @@ def teacher_shares(
     counts = np.array([kept_count(fraction, n, "seen_fractions") for fraction in seen])
     share = shares([positive(keep_fraction, "keep_fraction")], "keep_fraction")[0]
     m = kept_count(float(share), n, "keep_fraction")
-    parts = []
-    for order in orders_of(None, n, subsets, seed):
-        student = KeptStudent.of(at.gram, order[:m], at.cross)
-        for count in counts.tolist():
-            teacher = Teacher.ridge(K, ridge=own, ridge_convention=ridge_convention, seen=order[:count])
-            parts.append(_parts(student, at, teacher, ridge_for(ridge, m, ridge_convention)))
+    taught = partial(Teacher.ridge, K, ridge=own, ridge_convention=ridge_convention)
+    task = partial(_of_teachers, at, taught, counts.tolist(), m, ridge_for(ridge, m, ridge_convention))
+    parts = mapped(task, orders_of(None, n, subsets, seed), scheduler=scheduler)
     bias, noise = _tables(parts, len(counts))
     return PrunedRisks(
         seen,
@@ -233,11 +239,25 @@ def teacher_shares(
     )
 
 
+def _of_students(at: Setting, levels: list[tuple[int, float]], order: NDArray[np.intp]) -> Parts:
+    """Every kept share of one order of the rows, by their numbers and ridges."""
+    return [_parts(KeptStudent.of(at.gram, order[:m], at.cross), at, at.teacher, level) for m, level in levels]
+
+
+def _of_teachers(
+    at: Setting, taught: Callable[..., Teacher], counts: list[int], m: int, level: float, order: NDArray[np.intp]
+) -> Parts:
+    """Every share that the teacher sees, of one order of the rows."""
+    student = KeptStudent.of(at.gram, order[:m], at.cross)
+    return [_parts(student, at, taught(seen=order[:count]), level) for count in counts]
+
+
 def _parts(student: KeptStudent, at: Setting, teacher: Teacher, level: float) -> tuple[RiskCurves, RiskCurves]:
     """Squared bias, and variance per unit of noise variance."""
     return student.bias(at.signal, at.signal_new, teacher, level), student.variance(student.heard(teacher), level)
 
 
-def _tables(parts: list[tuple[RiskCurves, RiskCurves]], count: int) -> list[RiskCurves]:
+def _tables(parts: list[Parts], count: int) -> list[RiskCurves]:
     """Both parts, listed subset by subset, as one object each of shape (shares, subsets)."""
-    return [RiskCurves.gather(each).reshape(-1, count).transpose() for each in zip(*parts, strict=True)]
+    pairs = zip(*chain.from_iterable(parts), strict=True)
+    return [RiskCurves.gather(each).reshape(-1, count).transpose() for each in pairs]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kdtheory as kd
 from kdtheory.workers import in_order, mapped, sweep
 
 ITEMS = list(range(12))
@@ -214,3 +215,17 @@ def test_missing_packages_are_told_with_the_cure(monkeypatch, package, scheduler
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"`scheduler` needs {package}, .*: pip install 'kdtheory\[workers\]'"):
         mapped(square, ITEMS, scheduler=scheduler)
+
+
+@pytest.mark.parametrize("where", ["threads:2", "processes:2", "dask"])
+def test_random_subsets_of_pruned_data_are_the_same_anywhere(where, request):
+    x = np.linspace(0.0, 1.0, 40)[:, None]
+    K, f = kd.kernels.rbf(x, gamma=20.0), np.sin(6 * x[:, 0])
+    how = {"noise_variance": 0.5, "ridge": 0.05, "ridge_convention": "per_example", "subsets": 5}
+    scheduler = request.getfixturevalue("address") if where == "dask" else where
+    for family, grid in (
+        (kd.pruning.risk_curves, {"keep_fractions": [0.2, 0.21, 1.0]}),
+        (kd.pruning.teacher_shares, {"keep_fraction": 0.2, "seen_fractions": [0.2, 0.5, 1.0]}),
+    ):
+        there, here = family(K, f, **how, **grid, scheduler=scheduler), family(K, f, **how, **grid)
+        np.testing.assert_allclose(there.mean(0.5), here.mean(0.5), rtol=1e-10)
