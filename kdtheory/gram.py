@@ -1,21 +1,27 @@
-"""Filling a Gram or cross matrix in place: blocks of rows small enough to stay in cache.
+"""Filling a Gram or cross matrix in place: one matrix product, then strips of rows small enough to stay in cache.
 
-The peak memory of a kernel is its result and a few blocks; of a Gram matrix only one half is computed.
+The peak memory of a kernel is its result and a few strips; of a Gram matrix only one half is computed. Strips have long rows:
+a tile of short ones lies on as many pages of memory, and costs several times as much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import blas
 
 from kdtheory.checks import Array, matrix
 
-__all__ = ["fill_distances", "fill_products", "point_sets"]
+__all__ = ["fill_distances", "fill_products", "inner_products", "point_sets"]
 
-BLOCK_ENTRIES = 2**18
+PANEL = 256  # rows that are mirrored together, in squares
+STRIP_ENTRIES = 2**16
+CENTRE_POINTS = 63
 CLOSE = 1e-4  # a squared distance below this share of the squared norms has lost more than four digits
+
+Transform = Callable[[Array, slice, slice], None]
 
 
 def point_sets(X: ArrayLike, X_train: ArrayLike | None) -> tuple[Array, Array]:
@@ -26,49 +32,67 @@ def point_sets(X: ArrayLike, X_train: ArrayLike | None) -> tuple[Array, Array]:
     return first, matrix(X_train, "X_train", shape=(None, first.shape[1]))
 
 
-def fill_products(first: Array, second: Array, transform: Callable[[Array, slice, slice], None] | None = None) -> Array:
-    """Products x.x' by blocks of rows, each transformed in place; a Gram matrix's lower half is mirrored."""
-    m, n = len(first), len(second)
-    out = np.empty((m, n))
-    height = int(np.clip(BLOCK_ENTRIES // n, 32, 512))
-    for start in range(0, m, height):
-        rows = slice(start, min(start + height, m))
-        columns = slice(start if second is first else 0, n)
-        block = out[rows, columns]
-        np.matmul(first[rows], second[columns].T, out=block)
+def inner_products(first: Array, second: Array, scale: float = 1.0) -> Array:
+    """Scale x.x' (m, n); of a Gram matrix the upper half, zero below the diagonal."""
+    if second is first:
+        out = np.zeros((len(first), len(first)))
+        half: Array = blas.dsyrk(scale, first.T, trans=1, c=out.T, overwrite_c=1, lower=1)
+        return half.T
+    return np.asarray((first if scale == 1 else scale * first) @ second.T)
+
+
+def fill_products(first: Array, second: Array, transform: Transform | None = None, *, scale: float = 1.0) -> Array:
+    """Scale x.x', transformed in place strip by strip; of a Gram matrix only what lies right of a strip, and mirrored."""
+    out = inner_products(first, second, scale)
+    below = np.tri(PANEL, k=-1, dtype=bool)
+    for panel in _slices(0, len(out), PANEL if second is first else len(out)):  # a cross matrix is one panel
+        columns = slice(panel.start, len(second))
         if transform is not None:
-            transform(block, rows, columns)
+            for rows in _slices(panel.start, panel.stop, max(1, STRIP_ENTRIES // (columns.stop - columns.start))):
+                transform(out[rows, columns], rows, columns)
         if second is first:
-            out[rows.stop :, rows] = block[:, rows.stop - start :].T
-            # the block's own square: rounding may differ across its diagonal
-            square = block[:, : rows.stop - start]
-            lower = np.tril_indices_from(square, -1)
-            square[lower] = square.T[lower]
+            square = out[panel, panel]  # above its diagonal as to its right: the rounding of a transform may differ below
+            np.copyto(square, square.T.copy(), where=below[: len(square), : len(square)])
+            for right in _slices(panel.stop, len(out), PANEL):
+                out[right, panel] = out[panel, right].T
     return out
 
 
-def fill_distances(first: Array, second: Array, transform: Callable[[Array], None]) -> Array:
-    """|x - x'|^2 by blocks, each transformed in place.
+def _slices(start: int, stop: int, length: int) -> Iterator[slice]:
+    """Consecutive slices of that length, the last one shorter."""
+    for i in range(start, stop, length):
+        yield slice(i, min(i + length, stop))
 
-    |x|^2 + |x'|^2 - 2 x.x' is fast and loses digits where points lie close together, far from the centre; those pairs (the
-    diagonal among them) are subtracted first and squared then.
+
+def fill_distances(first: Array, second: Array, transform: Callable[[Array], None]) -> Array:
+    """|x - x'|^2, transformed in place strip by strip.
+
+    |x|^2 + |x'|^2 - 2 x.x' is fast and loses digits where points lie close together, far from the centre; those pairs
+    are subtracted first and squared then.
     """
-    centre = np.median(second, axis=0)  # an outlier does not move it
-    centred = first - centre
-    centred_other = centred if second is first else second - centre
+    sample = second[:: -(-len(second) // CENTRE_POINTS)]
+    centre = np.median(sample, axis=0)  # an outlier does not move it
+    centred, centred_other = first, second
+    if centre @ centre > np.median(np.square(sample - centre).sum(axis=1)):  # else there is nothing to gain
+        centred = first - centre
+        centred_other = centred if second is first else second - centre
     squares, squares_other = (np.einsum("ij,ij->i", points, points) for points in (centred, centred_other))
 
     def distances(product: Array, rows: slice, columns: slice) -> None:
-        size = squares[rows, None] + squares_other[columns]
-        product *= -2.0
-        product += size
-        size *= CLOSE
-        close = np.argwhere(product <= size)
-        step = max(1, BLOCK_ENTRIES // first.shape[1])
-        for start in range(0, len(close), step):
-            i, j = close[start : start + step].T
-            gap = first[rows][i] - second[columns][j]
-            product[i, j] = np.einsum("kf,kf->k", gap, gap)
+        left, right = squares[rows, None], squares_other[columns]
+        product += left
+        product += right
+        if second is first:
+            itself = np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop) - columns.start
+            product[itself] = np.inf
+        if product.min() <= CLOSE * (left.max() + right.max()):
+            close = np.flatnonzero(product <= CLOSE * (left + right))
+            for part in _slices(0, len(close), max(1, STRIP_ENTRIES // first.shape[1])):
+                i, j = np.divmod(close[part], product.shape[1])
+                gap = first[rows][i] - second[columns][j]
+                product[i, j] = np.einsum("kf,kf->k", gap, gap)
+        if second is first:
+            product[itself] = 0.0
         transform(product)
 
-    return fill_products(centred, centred_other, distances)
+    return fill_products(centred, centred_other, distances, scale=-2.0)

@@ -1,6 +1,6 @@
 r"""From inputs to a Gram matrix: every kernel is a function ``kernel(X)`` -> (n, n) or ``kernel(X_new, X)`` -> (m, n).
 
-The matrices are filled in place by blocks of rows (`kdtheory.gram`), so that the peak memory is the result and a few blocks.
+The matrices are filled in place by strips of rows (`kdtheory.gram`), so that the peak memory is the result and a few strips.
 `ntk` and `nngp`, the limits of wide networks, are stated in `kdtheory.wide_networks`.
 """
 
@@ -84,11 +84,11 @@ def polynomial(
     degree, coef0 = whole(degree, "degree", least=1), positive(coef0, "coef0", zero=True)
     scale = _gamma(gamma, first)
 
-    product = fill_products(first, second)
-    product *= scale
-    product += coef0
-    product **= degree
-    return product
+    def power(product: Array, rows: slice, columns: slice) -> None:  # noqa: ARG001
+        product += coef0
+        np.power(product, degree, out=product)
+
+    return fill_products(first, second, power, scale=scale)
 
 
 def rbf(X: ArrayLike, X_train: ArrayLike | None = None, *, gamma: float | None = None) -> Array:

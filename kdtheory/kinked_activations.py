@@ -81,38 +81,40 @@ def leaky_relu(negative_slope: float = 0.01) -> DualActivation:
 
 
 def kink_of_versine(v: Array, a: float) -> tuple[Array, Array]:
-    r"""Leaky ReLU by the versine :math:`v = 1 - c`: :math:`1 - \hat c` of the outputs, and :math:`E[\dot\sigma\dot\sigma]`.
+    r"""Leaky ReLU by the versine :math:`v = 1 - c`: :math:`1 - \hat c` of its outputs, and the correlation of its slopes.
 
-    With :math:`\theta = 2\arcsin\sqrt{v/2}`, :math:`\kappa = (1-a)^2/2\pi` and :math:`\eta = (1 + a^2)/2` they are
-    :math:`v - \frac{\kappa}{\eta}(\sin\theta - \theta\cos\theta)` and :math:`\eta - \kappa\theta`. `v` is overwritten. Formed
-    from v, an angle of 1e-12 keeps its digits, which the arccos of a correlation would not.
+    With :math:`\theta = 2\arcsin\sqrt{v/2}` and :math:`\kappa = \frac{(1-a)^2}{\pi(1 + a^2)}` they are
+    :math:`v - \kappa(\sin\theta - \theta\cos\theta)` and :math:`1 - \kappa\theta`. `v` is overwritten. Formed from v, an
+    angle of 1e-12 keeps its digits, which the arccos of a correlation would not.
     """
-    kink, half = (1.0 - a) ** 2 / (2 * np.pi), (1.0 + a * a) / 2
-    angle, lens = _angle_and_lens(v)
-    lens *= kink / half
+    kappa = (1.0 - a) ** 2 / (np.pi * (1.0 + a * a))
+    half, lens = _half_angle_and_lens(v)
+    lens *= 2 * kappa
     v -= lens
-    angle *= -kink
-    angle += half
-    return v, angle
+    half *= -2 * kappa
+    half += 1.0
+    return v, half
 
 
 def kink_of_opposite(u: Array, a: float) -> tuple[Array, Array]:
     r"""The same for nearly opposite points, by :math:`u = 1 + c`, the versine of the angle that is left to :math:`\pi`."""
-    kink, half = (1.0 - a) ** 2 / (2 * np.pi), (1.0 + a * a) / 2
-    angle, lens = _angle_and_lens(u)
-    return ((1.0 + a) ** 2 / 2 - a * u - kink * lens) / half, a + kink * angle
+    kappa, power = (1.0 - a) ** 2 / (np.pi * (1.0 + a * a)), 1.0 + a * a
+    half, lens = _half_angle_and_lens(u)
+    return ((1.0 + a) ** 2 - 2 * a * u) / power - 2 * kappa * lens, 2 * a / power + 2 * kappa * half
 
 
-def _angle_and_lens(v: Array) -> tuple[Array, Array]:
-    """The angle of a versine, and sin(angle) - angle cos(angle)."""
-    angle = np.sqrt(v / 2.0)
-    np.arcsin(angle, out=angle)
-    angle *= 2.0
-    lens = 2.0 - v
-    lens *= v
+def _half_angle_and_lens(v: Array) -> tuple[Array, Array]:
+    r"""Of a versine :math:`v = 1 - \cos 2h`: h, and :math:`\sin h\cos h - h\cos 2h`, half of what lens and arc differ by."""
+    half_angle = v * 0.5
+    lens = 1.0 - half_angle
+    np.sqrt(half_angle, out=half_angle)
     np.sqrt(lens, out=lens)
-    lens -= angle * (1.0 - v)
-    return angle, lens
+    lens *= half_angle
+    np.arcsin(half_angle, out=half_angle)
+    cosine = 1.0 - v
+    cosine *= half_angle
+    lens -= cosine
+    return half_angle, lens
 
 
 RELU = leaky_relu(0.0)

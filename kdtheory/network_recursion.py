@@ -1,4 +1,4 @@
-r"""The layer recursion of infinitely wide fully connected networks, by blocks of rows and in place.
+r"""The layer recursion of infinitely wide fully connected networks, by strips of rows and in place.
 
 `kdtheory.wide_networks` states what is computed here. Activations with a kink see the angle between two points, and arccos
 turns a rounding error of 1e-16 in their correlation c into an angle of 1e-8; so for them :math:`1 - c` is carried from layer
@@ -7,6 +7,7 @@ to layer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kdtheory.activations import DualActivation, chosen
 from kdtheory.checks import Array, positive, whole
-from kdtheory.gram import BLOCK_ENTRIES, fill_products, point_sets
+from kdtheory.gram import STRIP_ENTRIES, fill_products, point_sets
 from kdtheory.kinked_activations import kink_of_opposite, kink_of_versine
 
 __all__ = ["Network"]
@@ -87,26 +88,34 @@ class Network:
         # x.x' carries the rounding of a sum over features
         same = 1.0 - 2 * np.finfo(np.float64).eps * (4 + np.sqrt(first.shape[1]))
 
-        def fill(sigma: Array, rows: slice, columns: slice) -> None:
-            sigma *= self.weight_variance / first.shape[1]
+        def smooth(sigma: Array, q: list[Array], q_other: list[Array], rows: slice, columns: slice) -> None:
             sigma += self.bias_variance
+            # equal points stay equal: in a chaotic network depth would tear apart what rounding separates
+            most = same * np.maximum(q[0][:, None], q_other[0])
+            pairs = [(_places(sigma >= most), 1)]
+            if self.dual.parity and self.bias_variance == 0:
+                pairs.append((_places((-sigma >= most) & (most > 0)), self.dual.parity))
+            v = None
+            if angles is not None:
+                root = np.sqrt(q[0])[:, None] * np.sqrt(q_other[0])
+                v = angles.versine(np.divide(sigma, root, out=np.zeros_like(sigma), where=root > 0), rows, columns)
+            self._smooth(sigma, q, q_other, v)
+            for (i, j), sign in pairs:
+                sigma[i, j] = sign * own[rows][i] * own_second[columns][j]
+
+        def fill(block: Array, rows: slice, columns: slice) -> None:
             q, q_other = [each[rows] for each in q_first], [each[columns] for each in q_second]
             if self.kinked and angles is not None:
-                self._kinked(sigma, q, q_other, angles, rows, columns)
-            else:  # equal points stay equal: in a chaotic network depth would tear apart what rounding separates
-                most = same * np.maximum(q[0][:, None], q_other[0])
-                pairs = [(np.nonzero(sigma >= most), 1)]
-                if self.dual.parity and self.bias_variance == 0:
-                    pairs.append((np.nonzero((-sigma >= most) & (most > 0)), self.dual.parity))
-                v = None if angles is None else angles.versine(sigma, q[0], q_other[0], rows, columns)
-                self._smooth(sigma, q, q_other, v)
-                for (i, j), sign in pairs:
-                    sigma[i, j] = sign * own[rows][i] * own_second[columns][j]
+                self._kinked(block, q, q_other, angles, rows, columns)
+            else:
+                smooth(block, q, q_other, rows, columns)
             if normalised:
-                sigma /= own[rows, None]
-                sigma /= own_second[columns]
+                block /= own[rows, None]
+                block /= own_second[columns]
 
-        return fill_products(first, second, fill)
+        if self.kinked and angles is not None:
+            return fill_products(angles.first, angles.second, fill)
+        return fill_products(first, second, fill, scale=self.weight_variance / first.shape[1])
 
     def variances(self, points: Array) -> list[Array]:
         """Sigma(x, x) of every layer."""
@@ -134,10 +143,11 @@ class Network:
 
     def _directions(self, points: Array, q: Array) -> Array:
         """Unit vectors whose products are the correlations that enter the first layer; zero for a point without variance."""
-        scaled = np.column_stack(
-            [points * np.sqrt(self.weight_variance / points.shape[1]), np.full(len(q), self.bias_variance**0.5)]
-        )
-        return np.asarray(np.divide(scaled, np.sqrt(q)[:, None], out=np.zeros_like(scaled), where=q[:, None] > 0))
+        scaled = points * np.sqrt(self.weight_variance / points.shape[1])
+        if self.bias_variance:
+            scaled = np.column_stack([scaled, np.full(len(q), self.bias_variance**0.5)])
+        norms = np.sqrt(q)[:, None]
+        return np.asarray(np.divide(scaled, norms, out=scaled, where=norms > 0))
 
     def _counts(self, layer: int) -> bool:
         """Whether the parameters that lead out of this hidden layer are trained."""
@@ -159,44 +169,47 @@ class Network:
         sigma[...] = theta if self.tangent else layer
 
     def _kinked(
-        self, sigma: Array, q: list[Array], q_other: list[Array], angles: _Angles, rows: slice, columns: slice
+        self, block: Array, q: list[Array], q_other: list[Array], angles: _Angles, rows: slice, columns: slice
     ) -> None:
-        r"""The same for leaky ReLU, by :math:`v = 1 - c`, whose root keeps an absolute error of one rounding.
+        r"""The same for leaky ReLU, from correlations c by :math:`v = 1 - c`, whose root is accurate to one rounding.
 
         With :math:`\eta = \sigma_w^2 g^2(1 + a^2)/2`, :math:`r = \sqrt{qq'}` and :math:`\hat c` the correlation of a layer's
-        outputs, the next layer has
-        :math:`r_+ v_+ = \eta r(1 - \hat c) + \sigma_b^2 \eta(\sqrt q - \sqrt{q'})^2/(r_+ + \eta r + \sigma_b^2)`.
+        outputs, the next layer has :math:`r_+ = \eta r` without a bias, and in general
+
+        .. math::
+            r_+ v_+ = \eta r(1 - \hat c) + \sigma_b^2 \eta(\sqrt q - \sqrt{q'})^2/(r_+ + \eta r + \sigma_b^2).
+
+        The block holds the kernel in units of :math:`r`, so that without a bias no layer sees the lengths of the points.
         """
         b, a = self.bias_variance, float(self.dual.negative_slope or 0.0)
-        w = self.weight_variance * self.dual.gain**2
-        eta = w * (1.0 + a * a) / 2
-        v = angles.versine(sigma, q[0], q_other[0], rows, columns)
+        eta = self.weight_variance * self.dual.gain**2 * (1.0 + a * a) / 2
+        v = angles.versine(block, rows, columns)
         opposite, u = angles.opposite(v, rows, columns)
-        top = np.sqrt(q[0])[:, None] * np.sqrt(q_other[0])
-        np.multiply(top, 1.0 - v, out=sigma)
+        np.subtract(1.0, v, out=block)
         for level in range(self.depth):
             v, slope = kink_of_versine(v, a)
-            if level == 0:
+            if level == 0 and len(u):
                 v[opposite], slope[opposite] = kink_of_opposite(u, a)
-            root, top = top, np.sqrt(q[level + 1])[:, None] * np.sqrt(q_other[level + 1])
             if b:
-                v *= eta * root
                 spread = np.sqrt(q[level])[:, None] - np.sqrt(q_other[level])
                 spread *= spread
                 spread *= b * eta
-                root *= eta
-                root += b
-                root += top
-                spread /= root
+                share = eta * np.sqrt(q[level])[:, None] * np.sqrt(q_other[level])
+                top = np.sqrt(q[level + 1])[:, None] * np.sqrt(q_other[level + 1])
+                spread /= top + share + b
+                v *= share
                 v += spread
                 v /= top
+                share /= top
+                slope *= share
             if self.tangent:
-                slope *= w
-                sigma *= slope
+                block *= slope
                 if self._counts(level):
-                    sigma += top * (1.0 - v)
+                    block += np.subtract(1.0, v, out=slope)
         if not self.tangent:
-            np.multiply(top, 1.0 - v, out=sigma)
+            np.subtract(1.0, v, out=block)
+        block *= np.sqrt(q[-1])[:, None]
+        block *= np.sqrt(q_other[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,37 +219,45 @@ class _Angles:
     first: Array
     second: Array
 
-    def versine(self, sigma: Array, q: Array, q_other: Array, rows: slice, columns: slice) -> Array:
-        """1 - c of a block, from its covariances; of nearly parallel points from their difference. 1 without a variance."""
-        most = np.sqrt(q)[:, None] * np.sqrt(q_other)
-        v = np.divide(sigma, most, out=np.zeros_like(sigma), where=most > 0)
-        np.subtract(1.0, v, out=v)
-        np.clip(v, 0.0, 2.0, out=v)
-        close = np.nonzero(v < CLOSE)
+    @functools.cached_property
+    def around_centre(self) -> tuple[Array, Array]:
+        """Both sets from the middle of the second one."""
+        centre = self.second.mean(axis=0)
+        left = self.first - centre
+        return left, left if self.second is self.first else self.second - centre
+
+    def versine(self, c: Array, rows: slice, columns: slice) -> Array:
+        """1 - c from a block of correlations; of nearly parallel points from their difference."""
+        v = 1.0 - c
+        close = _places(v < CLOSE)
         if len(close[0]) > v.size / 8:  # a whole cluster: around its centre the products keep their digits
-            centre = self.second[columns].mean(axis=0)
-            left, right = self.first[rows] - centre, self.second[columns] - centre
+            left, right = self.around_centre[0][rows], self.around_centre[1][columns]
             size = np.einsum("if,if->i", left, left)[:, None] + np.einsum("jf,jf->j", right, right)
             around = size / 2 - left @ right.T
             np.copyto(v, np.maximum(around, 0.0), where=v < CLOSE)
-            close = np.nonzero((v < CLOSE) & (v <= CLOSE * size))
+            close = _places((v < CLOSE) & (v <= CLOSE * size))
         for i, j in self._chunks(close):
             gap = self.first[rows][i] - self.second[columns][j]
             v[i, j] = np.einsum("kf,kf->k", gap, gap) / 2
-        return np.asarray(v)
+        return np.minimum(v, 2.0, out=v)
 
     def opposite(self, v: Array, rows: slice, columns: slice) -> tuple[Pairs, Array]:
         """Places of nearly opposite points in a block of versines, and their 1 + c."""
-        places = np.nonzero(2.0 - v < CLOSE)
+        places = _places(v > 2.0 - CLOSE)
         u = np.empty(len(places[0]))
         start = 0
         for i, j in self._chunks(places):
             total = self.first[rows][i] + self.second[columns][j]
             u[start : start + len(i)] = np.einsum("kf,kf->k", total, total) / 2
             start += len(i)
-        return (places[0], places[1]), u
+        return places, u
 
-    def _chunks(self, places: tuple[NDArray[np.intp], ...]) -> Iterator[Pairs]:
-        step = max(1, BLOCK_ENTRIES // self.first.shape[1])
+    def _chunks(self, places: Pairs) -> Iterator[Pairs]:
+        step = max(1, STRIP_ENTRIES // self.first.shape[1])
         for start in range(0, len(places[0]), step):
             yield places[0][start : start + step], places[1][start : start + step]
+
+
+def _places(mask: NDArray[np.bool_]) -> Pairs:
+    """Rows and columns where a block is true; where none are, in one fast pass."""
+    return np.divmod(np.flatnonzero(mask), mask.shape[1])

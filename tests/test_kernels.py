@@ -118,3 +118,59 @@ def test_laplace_does_not_see_rounding_as_distance():
     far = RNG.normal(size=(6, 5)) + 1e3
     K = kernels.laplace(np.vstack([far, far]), gamma=1.0)
     np.testing.assert_allclose(np.diag(K[:6, 6:]), 1.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["rbf", "laplace", "ntk"])
+@pytest.mark.parametrize(("m", "n"), [(1, 700), (700, 1), (257, 255), (1000, 300), (3, 70_000), (70_000, 3)])
+def test_every_strip_of_a_cross_matrix_is_its_pairs(name, m, n):
+    """Sizes on both sides of panels and strips; the first and last points are shared by both sets."""
+    first, second = RNG.normal(size=(m, 3)), RNG.normal(size=(n, 3))
+    second[[0, -1]] = first[[0, -1]]
+    K = ALL[name](first, second)
+    assert K.shape == (m, n)
+    for i, j in [(0, 0), (-1, -1), *zip(RNG.integers(0, m, 20), RNG.integers(0, n, 20), strict=True)]:
+        assert abs(K[i, j] - ALL[name](first[i][None], second[j][None])[0, 0]) < 1e-13 * max(1.0, np.abs(K).max())
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 513])
+def test_every_panel_of_a_gram_matrix_is_its_cross_matrix(name, n):
+    points = RNG.normal(size=(n, 4))
+    points[-1] = points[0] * (1 + 1e-9)  # close pairs in two panels
+    K, other = ALL[name](points), ALL[name](points, points.copy())
+    assert (K == K.T).all()
+    np.testing.assert_allclose(K, other, rtol=1e-12, atol=1e-13 * np.abs(other).max())
+
+
+def test_strided_and_transposed_points_are_the_same_points():
+    wide = RNG.normal(size=(40, 12))
+    for view in (wide[::2, 1::3], np.asfortranarray(wide), wide[::-1]):
+        for name in ("linear", "rbf", "laplace", "ntk"):
+            np.testing.assert_allclose(ALL[name](view), ALL[name](np.ascontiguousarray(view)), rtol=1e-13, atol=1e-14)
+
+
+def test_what_stood_in_memory_does_not_show():
+    """Of a Gram matrix BLAS writes one half; the other is never read before it is written."""
+    for _ in range(5):
+        np.full((300, 300), np.nan)  # freed, and given out again
+        with np.errstate(all="raise", under="ignore"):
+            for name in ("rbf", "laplace", "ntk"):
+                assert np.isfinite(ALL[name](RNG.normal(size=(300, 5)))).all()
+
+
+@pytest.mark.parametrize("kernel", [kernels.rbf, kernels.laplace])
+def test_close_pairs_are_found_among_points_of_very_different_lengths(kernel):
+    points = RNG.normal(size=(600, 6)) * np.exp(3 * RNG.normal(size=(600, 1)))
+    points[300:] = points[:300] + 1e-9 * RNG.normal(size=(300, 6))
+    far = points + 1e4  # a centre that is not at zero
+    for each in (points, far):
+        gap = each[:300] - each[300:]
+        squared = np.einsum("ij,ij->i", gap, gap)
+        expected = np.exp(-0.5e8 * (squared if kernel is kernels.rbf else np.sqrt(squared)))
+        np.testing.assert_allclose(np.diag(kernel(each, gamma=0.5e8)[:300, 300:]), expected, rtol=1e-7)
+    p = np.array([1e6 / 3, 1e6 / 7])
+    star = np.array(
+        [0 * p, p, p + np.array([6.1, -8.3]), -p, -2 * p]
+    )  # the first is the centre: not every point is close to its like
+    expected = np.exp(-1e-2 * np.linalg.norm(star[1] - star[2]) ** (2 if kernel is kernels.rbf else 1))
+    assert abs(kernel(star, gamma=1e-2)[1, 2] - expected) < 1e-11 * expected

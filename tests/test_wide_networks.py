@@ -172,3 +172,20 @@ def test_published_limit_values_of_the_circle():
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+@pytest.mark.parametrize("name", KINKED)
+def test_one_cone_of_points_far_from_the_origin(name, bias):
+    """All pairs nearly parallel, as of features with a large mean: every digit comes from differences."""
+    cone, h = 100.0 + RNG.normal(size=(300, 6)), 1e-3
+    how = {"depth": 2, "activation": KINKED[name][0], "bias_variance": bias}
+    whole = kernels.ntk(cone, **how)
+    assert (whole == whole.T).all()
+    pairs = [(0, 1), (5, 299), (100, 200), (256, 257)]
+    for i, j in pairs:  # pairs alone are no cluster: they go by their own difference
+        alone = kernels.ntk(cone[i][None], cone[j][None], **how)[0, 0]
+        assert abs(whole[i, j] - alone) < 1e-13 * alone
+    moved = cone + h * RNG.normal(size=cone.shape)
+    own, other, both = np.diag(whole), np.diag(kernels.ntk(moved, **how)), np.diag(kernels.ntk(cone, moved, **how))
+    assert (own + other - 2 * both > 0).all()  # a squared distance
