@@ -16,8 +16,8 @@ import time
 import numpy as np
 
 import kdtheory as kd
+from kdtheory.kernel_product import kernel_product
 from kdtheory.krylov import ConvergenceError, krylov
-from kdtheory.solve import kernel_product
 
 ROUNDS, NEW = 20, 500
 KERNELS = {"rbf, 10 features": (kd.kernels.rbf, 10, 0.05), "laplace, 20 features": (kd.kernels.laplace, 20, 0.1)}

@@ -20,9 +20,11 @@ from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, positive, require_symmetric, rounding_of, schedule, whole
 from kdtheory.filters import Distilled, Polynomial, Ridge
-from kdtheory.grid import power_coefficients
+from kdtheory.grid import POWER_BASIS_GROWTH, growth, power_coefficients
 
-__all__ = ["Factored", "cholesky", "few_ridges", "plain_chain"]
+__all__ = ["Factored", "FactorisationError", "cholesky", "few_ridges", "plain_chain"]
+
+EPS = float(np.finfo(np.float64).eps)
 
 # Costs over one eigendecomposition, by benchmarks/few_ridges.py with one thread. The ridges that cost as much, measured:
 #             1 output and 0, 5, 20 rounds; 10 outputs
@@ -37,6 +39,10 @@ SOLVE_PER_OUTPUT = (0.0006, 0.0006, 0.00016, 0.00009)
 PROVEN = 2.0  # factorisations: one for the chain, one for the proof that the matrix is what it should be
 
 
+class FactorisationError(ValueError):
+    """K + ridge I is not positive definite, in this precision."""
+
+
 @dataclass(frozen=True, eq=False)
 class Factored:
     r"""Dual coefficients of the members of every chain of some ridges; it is asked like a `Reduced`.
@@ -49,6 +55,9 @@ class Factored:
         :math:`c_j` for j up to T, the most rounds that can be asked for.
     cross : callable, optional
         New points -> their kernel with the training points (m, n). Left out, they come as that.
+    error : float
+        What rounding may leave of the fitted values, relative to the labels: about :math:`\epsilon\,|K|/\lambda` at the
+        smallest ridge.
     note : str
         One sentence: what was chosen, and why.
     vector : bool
@@ -58,10 +67,10 @@ class Factored:
     ridges: Array
     coefficients: Array
     cross: Callable[[ArrayLike], Array] | None = None
+    error: float = 0.0
     note: str = ""
     vector: bool = False
     method: ClassVar[str] = "cholesky"
-    error: ClassVar[float] = 0.0
 
     def __repr__(self) -> str:
         _, n, p, count = self.coefficients.shape
@@ -101,7 +110,9 @@ class Factored:
         if wanted.shape[1] != p:
             raise ValueError(f"`y_val` must have {p} outputs like `y`, got {wanted.shape[1]}.")
         weights, count = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds") + 1
-        mixes = np.concatenate([power_coefficients(weight, rounds) for weight in weights.tolist()])
+        with np.errstate(over="ignore", invalid="ignore"):
+            mixes = np.concatenate([power_coefficients(weight, rounds) for weight in weights.tolist()])
+        _require_digits(mixes)
         grid = []
         for ridge in schedule(ridges, "ridges", above_zero=True).tolist():
             members = (k @ self._members(ridge, count).reshape(self.n, -1)).reshape(-1, count)
@@ -115,19 +126,19 @@ class Factored:
 
     def _members(self, ridge: float, count: int) -> Array:
         """The first `count` members of one ridge (n, p, count)."""
-        if ridge not in self.ridges:
+        same = np.isclose(self.ridges, ridge, rtol=1e-12, atol=0.0)
+        if not same.any():
             raise ValueError(
                 f"`ridge` must be one of those factored, {', '.join(f'{r:.6g}' for r in self.ridges)}, got {ridge:.6g}."
             )
         most = self.coefficients.shape[3] - 1
         if count > most + 1:
             raise ValueError(f"`rounds` must be at most {most}, those solved for, got {count - 1}.")
-        return np.asarray(self.coefficients[int(np.argmax(self.ridges == ridge)), :, :, :count])
+        return np.asarray(self.coefficients[int(np.argmax(same)), :, :, :count])
 
     def _combined(self, X_new: ArrayLike, ridge: float, mixes: Array) -> Array:
         """Predictions of combinations (models, members) at new points: (models, m) or (models, m, p)."""
-        if not np.isfinite(mixes).all():
-            raise OverflowError("`teacher_weights` make this chain grow beyond floating point.")
+        _require_digits(mixes)
         coefficients = self._members(ridge, mixes.shape[1]) @ mixes.T  # (n, p, models)
         k = self._seen(X_new)
         values = np.moveaxis((k @ coefficients.reshape(self.n, -1)).reshape(len(k), -1, len(mixes)), 2, 0)
@@ -183,6 +194,7 @@ def cholesky(
     require_symmetric(K, "gram", float(np.sqrt(rounding_of(gram, "gram"))))
     grid, count = schedule(ridges, "ridges", above_zero=True), whole(rounds, "rounds") + 1
     # in LAPACK's order: the lower half is factored; the upper one and the diagonal bring K back for the next ridge
+    size = _size(K)
     A = np.array(K.T if K.flags.c_contiguous else K, order="F", copy=None if overwrite and K.flags.writeable else True)
     diagonal = A.diagonal().copy()
     coefficients = np.empty((len(grid), n, labels.shape[1], count))
@@ -192,7 +204,7 @@ def cholesky(
         A[np.diag_indices(n)] = diagonal + ridge
         L, failed = scipy.linalg.lapack.dpotrf(A, lower=1, clean=0, overwrite_a=1)
         if failed:
-            raise ValueError(f"`gram` must be positive semi-definite, got K + {ridge:.3g} I with a pivot below zero.")
+            raise FactorisationError(f"`gram` must be positive semi-definite, got K + {ridge:.3g} I with a pivot below zero.")
         s = labels
         for j in range(count):
             c = scipy.linalg.lapack.dpotrs(L, s, lower=1)[0]
@@ -201,7 +213,7 @@ def cholesky(
     note = (
         f"Cholesky of K + ridge I for {n} points, ridge {', '.join(f'{ridge:.3g}' for ridge in grid)}, rounds up to {rounds}."
     )
-    return Factored(grid, coefficients, cross, note, np.ndim(y) == 1)
+    return Factored(grid, coefficients, cross, EPS * size / float(grid.min()), note, np.ndim(y) == 1)
 
 
 def plain_chain(gram: Array, y: Array, chain: Distilled) -> Array | None:
@@ -210,16 +222,18 @@ def plain_chain(gram: Array, y: Array, chain: Distilled) -> Array | None:
     It is where it costs less, and where more than rounding keeps the matrix from being positive semi-definite:
     `Spectrum.from_gram` then says what is wrong, or clips it.
     """
-    n = len(gram)
-    ridge = float(chain.ridges[0])
-    if np.unique(chain.ridges).size > 1 or few_ridges(n, y.shape[1], chain.rounds) < PROVEN:
+    n, ridge = len(gram), float(chain.ridges[0])
+    one_ridge = np.unique(chain.ridges).size == 1
+    if (
+        not one_ridge
+        or growth(chain.weights[:, None]) > POWER_BASIS_GROWTH
+        or few_ridges(n, y.shape[1], chain.rounds) < PROVEN
+    ):
         return None
-    mean = gram.mean(axis=0)  # one step towards the leading eigenvector: no more than the largest eigenvalue
-    size = float(np.linalg.norm(gram @ mean) / np.linalg.norm(mean)) if mean.any() else 0.0
-    rounding = rounding_of(gram, "gram")
+    # the eigendecomposition would clip what rounding left below zero; here it must be so little that the ridge hides it
+    probe = max(min(ridge / 100, 10 * n * rounding_of(gram, "gram") * _size(gram)), float(np.finfo(float).tiny))
     try:
-        if ridge > 10 * n * rounding * size:
-            cholesky(gram, np.zeros(n), ridges=[max(10 * n * rounding * size, float(np.finfo(float).tiny))])
+        cholesky(gram, np.zeros(n), ridges=[probe])
         members = cholesky(gram, y, ridges=[ridge], rounds=chain.rounds).coefficients[0]
     except ValueError:
         return None
@@ -244,6 +258,25 @@ def few_ridges(n: int, outputs: int = 1, rounds: int = 0) -> float:
     """
     factorisation, solve, each = (float(np.interp(n, POINTS, costs)) for costs in (FACTORISATION, SOLVE, SOLVE_PER_OUTPUT))
     return 1 / (factorisation + (rounds + 1) * (solve + outputs * each))
+
+
+def _size(K: Array) -> float:
+    """At most the largest eigenvalue: one step towards its eigenvector, from the mean of the rows."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        start = K.mean(axis=0)
+        start = start / (np.abs(start).max() or 1.0)
+        return float(np.linalg.norm(K @ start) / (np.linalg.norm(start) or 1.0))
+
+
+def _require_digits(mixes: Array) -> None:
+    """Refuse mixtures in which digits would cancel."""
+    if not np.isfinite(mixes).all():
+        raise OverflowError("`teacher_weights` make this chain grow beyond floating point.")
+    if (grown := float(np.abs(mixes).sum(axis=1).max())) > POWER_BASIS_GROWTH:
+        raise ValueError(
+            f"`teacher_weights` must keep the sum of absolute coefficients below {POWER_BASIS_GROWTH:.0f}, got {grown:.3g}; "
+            "a Spectrum keeps the digits of such chains."
+        )
 
 
 def _mixes(chain: Distilled) -> Array:

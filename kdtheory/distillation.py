@@ -178,7 +178,8 @@ def risk_grid(
     y : (n,) or (n, p) array
         Training labels.
     cross : (m, n) array
-        Kernel between validation and training points.
+        Kernel between validation and training points: the same kernel as of `spectrum`, so that both are parts of one positive
+        semi-definite matrix.
     y_val : (m,) or (m, p) array
         Validation targets.
     ridges : (L,) array

@@ -28,10 +28,20 @@ from kdtheory.checks import Array
 from kdtheory.filters import Distilled
 from kdtheory.skeleton import ACCEPTED, Skeleton
 
-__all__ = ["Seen", "in_power_basis", "power_coefficients", "residual_moments", "validation_grid"]
+__all__ = [
+    "POWER_BASIS_GROWTH",
+    "Seen",
+    "growth",
+    "in_power_basis",
+    "power_coefficients",
+    "residual_moments",
+    "squared_sums",
+    "validation_grid",
+]
 
 POWER_BASIS_GROWTH = 100.0
 BLOCK_ENTRIES = 2**23
+SHORT = 64  # rounds up to which a triangular product is faster than running sums
 
 
 class Seen(NamedTuple):
@@ -48,14 +58,14 @@ class Seen(NamedTuple):
         """V (m, r)."""
         return self.points if self.vectors is None else np.asarray(self.points @ self.vectors)
 
-    def towards(self, columns: Array) -> tuple[Array, Array]:
-        """Two factors of V @ columns, the smaller way round."""
+    def for_columns(self, q: int) -> Seen:
+        """The same points with V multiplied out, unless q columns are so few that they cost half as much without it."""
         if self.vectors is None:
-            return self.points, columns
-        (m, n), r, q = self.points.shape, len(columns), columns.shape[1]
-        if m * n * r + m * r * q < 2 * (n * r * q + m * n * q):  # this way round, rounding is the same in every column
-            return self.basis(), columns
-        return self.points, np.asarray(self.vectors @ columns)
+            return self
+        (m, n), r = self.points.shape, self.vectors.shape[1]
+        if m * n * r + m * r * q < 2 * (n * r * q + m * n * q):  # then rounding is the same in every column, too
+            return Seen(self.basis())
+        return self
 
 
 def validation_grid(
@@ -87,25 +97,44 @@ def _priced(skeleton: Skeleton, d: Array, z: Array, seen: Seen, wanted: Array, w
     """|V dual(d) z - wanted|^2 / (m p) of every model, from the R factor of [P_k, wanted]: (L, A, T + 1)."""
     chosen = skeleton.columns(d)
     q, p = chosen.shape[1], z.shape[1]
-    left, right = seen.towards((z[:, :, None] * chosen[:, None, :]).reshape(len(d), p * q))
-    R = np.empty((0, q + 1))
-    height = max(1, BLOCK_ENTRIES // (p * q))
-    for start in range(0, len(left), height):
-        block = np.empty((len(left[start : start + height]) * p, q + 1))
-        block[:, :q] = (left[start : start + height] @ right).reshape(-1, q)
-        block[:, q] = wanted[start : start + height].ravel()
-        R = np.asarray(np.linalg.qr(block if len(R) == 0 else np.concatenate([R, block]), mode="r"))
-    _, L, count = skeleton.coefficients.shape
-    own = np.empty((L, len(R), count + 1))  # P_j of each ridge in the coordinates of R's rows, and the values wanted
-    own[:, :, :count] = np.tensordot(R[:, :q], skeleton.coefficients, axes=1).transpose(1, 0, 2)
-    own[:, :, count] = R[:, q]
-    own = np.asarray(np.linalg.qr(own, mode="r"))
-    mixes = np.concatenate([power_coefficients(weight, count - 1) for weight in weights.tolist()])  # (A (T + 1), T + 1)
-    risks = np.empty((L, len(weights), count))
-    for row, r in zip(risks, own, strict=True):
-        residuals = r[:, :count] @ mixes.T - r[:, count:]
-        row[:] = np.einsum("ij,ij->j", residuals, residuals).reshape(row.shape) / wanted.size
+    points, vectors = seen.for_columns(p * q)
+    R, some = np.empty((0, q + 1)), max(1, BLOCK_ENTRIES // (len(d) * q))
+    for outputs in (slice(first, first + some) for first in range(0, p, some)):
+        columns = (z[:, outputs, None] * chosen[:, None, :]).reshape(len(d), -1)
+        if vectors is not None:
+            columns = vectors @ columns
+        height = max(1, BLOCK_ENTRIES // columns.shape[1])
+        for rows in (slice(start, start + height) for start in range(0, len(points), height)):
+            values = wanted[rows, outputs].reshape(-1, 1)
+            block = np.concatenate([(points[rows] @ columns).reshape(-1, q), values], axis=1)
+            R = np.asarray(np.linalg.qr(block if len(R) == 0 else np.concatenate([R, block]), mode="r"))
+    L, count = skeleton.coefficients.shape[1:]
+    risks, some = np.empty((L, len(weights), count)), max(1, BLOCK_ENTRIES // (len(R) * (count + 1)))
+    for ridges in (slice(first, first + some) for first in range(0, L, some)):
+        # P_j of each ridge in the coordinates of R's rows, and the values wanted; y_t - y_(t-1) is w^t (P_t - P_(t-1))
+        own = np.tensordot(R[:, :q], skeleton.coefficients[:, ridges], axes=1).transpose(1, 0, 2)
+        own = np.concatenate([own, np.broadcast_to(R[:, q:], (*own.shape[:2], 1))], axis=2)
+        own = np.asarray(np.linalg.qr(own, mode="r"))
+        steps = np.diff(own[..., :count], axis=2, prepend=0.0)
+        risks[ridges] = squared_sums(steps, weights, own[..., count:]) / wanted.size
     return risks
+
+
+def squared_sums(terms: Array, weights: Array, less: Array | float = 0.0) -> Array:
+    r""":math:`|\sum_{j \le t} w^j c_j - b|^2`, columns :math:`c_j` of `terms` (L, rows, T + 1), b = `less`: (L, A, T + 1)."""
+    L, rows, count = terms.shape
+    squares, some = np.empty((L, len(weights), count)), max(1, BLOCK_ENTRIES // (max(rows, min(count, SHORT)) * count))
+    for chosen in (slice(first, first + some) for first in range(0, len(weights), some)):
+        powers = weights[chosen, None, None] ** np.arange(count)
+        mixes = (powers * np.tri(count)).reshape(-1, count).T if count <= SHORT else None
+        for square, c, b in zip(squares, terms, np.broadcast_to(less, (L, rows, 1)), strict=True):
+            if mixes is not None:
+                sums = c @ mixes - b
+                square[chosen] = np.einsum("rk,rk->k", sums, sums).reshape(-1, count)
+            else:
+                sums = np.cumsum(powers * c, axis=2) - b
+                square[chosen] = np.einsum("art,art->at", sums, sums)
+    return squares
 
 
 def in_power_basis(weights: Array, T: int) -> NDArray[np.bool_]:
@@ -114,6 +143,16 @@ def in_power_basis(weights: Array, T: int) -> NDArray[np.bool_]:
     with np.errstate(over="ignore", invalid="ignore"):
         sums = np.where(size == 1, T, (1 - size**T) / np.where(size == 1, 1, 1 - size))
         return np.asarray(np.abs(1 - weights) * sums + size**T <= POWER_BASIS_GROWTH)
+
+
+def growth(weights: Array) -> float:
+    """Largest sum of absolute coefficients of any round, in the members, over schedules in columns (rounds, chains)."""
+    sums = largest = np.ones(weights.shape[1:])
+    with np.errstate(over="ignore"):
+        for w in weights:
+            sums = np.abs(1 - w) + np.abs(w) * sums
+            largest = np.maximum(largest, sums)
+    return float(np.max(largest, initial=1.0))
 
 
 def power_coefficients(weight: float, T: int) -> Array:
@@ -147,7 +186,8 @@ def residual_moments(d: Array, energy: Array, ridges: Array, weights: Array, T: 
         powers = weights[positive, None] ** k  # (A, 2 T + 1)
     powers_of_s = np.empty((2 * T + 1, len(d)))
     for row, ridge in enumerate(ridges.tolist()):
-        u, s = 1.0 / (1.0 + d / ridge), d / (d + ridge)
+        with np.errstate(over="ignore"):
+            u, s = 1.0 / (1.0 + d / ridge), d / (d + ridge)
         powers_of_s[0] = 1.0
         for j in range(1, 2 * T + 1):
             np.multiply(powers_of_s[j - 1], s, out=powers_of_s[j])

@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import blas
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, positive, require_symmetric, rounding_of, schedule, whole
+from kdtheory.krylov_bound import Bound, Ritz, bound
 from kdtheory.reduced import Certificate, Reduced
 from kdtheory.skeleton import members
 
@@ -42,8 +42,6 @@ __all__ = ["ConvergenceError", "Product", "krylov"]
 Product = Callable[[Array], Array]
 
 EPS = float(np.finfo(np.float64).eps)
-ROUNDING = 2 * EPS  # of |K| |c|: measured 0.2 to 5, least where the ridge is small; more than this is seen by `_confirmed`
-SPAN = 16 * EPS  # of |y|: how well the basis holds it; measured up to 16
 INDEFINITE = 1e-6  # an eigenvalue further below zero than this, relative to the largest, is no rounding
 SINGLY = 6  # up to so many columns are multiplied one by one: 13 ms each at n = 8000, where 2 to 8 together take 80 to 90
 
@@ -69,7 +67,7 @@ def krylov(
     Parameters
     ----------
     gram : (n, n) array or callable
-        K, symmetric and positive semi-definite, or its product V (n, q) -> K V (n, q), as by `kdtheory.solve.kernel_product`.
+        K, symmetric and positive semi-definite, or its product V (n, q) -> K V (n, q), as by `kdtheory.scale.kernel_product`.
     y : (n,) or (n, p) array
         Training labels. Equal, dependent or zero columns cost nothing.
     ridges : (L,) array
@@ -122,8 +120,7 @@ def krylov(
     for _ in range(whole(rounds, "rounds")):  # the largest sum of absolute coefficients so far
         growth = float(np.max(np.abs(1 - weights) + np.abs(weights) * growth, initial=growth))
     allowed, product = positive(tolerance, "tolerance"), _product(gram, n)
-    norms = np.linalg.norm(labels, axis=0)
-    units = labels / np.where(norms > 0, norms, 1.0)
+    units, norms = _units(labels)
     first, R = _orthonormal(units, n * EPS)
     if len(R) == 0:  # labels of zero: any direction will do
         first, R = np.eye(n, 1), np.zeros((1, len(norms)))
@@ -133,21 +130,21 @@ def krylov(
             print(f"krylov: {basis.rank} directions, residual {residual:.1e} at the smallest ridge", file=sys.stderr)
         if basis.full or (growth * residual <= allowed and basis.rank >= again):
             ritz = basis.ritz(R)
-            bound = _bound(ritz, grid, rounds, growth)
-            if basis.full or bound.error <= allowed or bound.rounding > allowed:
+            certain = bound(ritz, grid, rounds, growth)
+            if basis.full or certain.error <= allowed or certain.rounding > allowed:
                 break
             again = basis.rank + basis.rank // 20 + 1
     W = basis.Q[:, : basis.rank]
     for start in range(0, n, 1024):  # Q S, written over Q
         W[start : start + 1024] = W[start : start + 1024] @ ritz.vectors
-    factor = _confirmed(product, W, ritz, units, bound, rounds)
-    error, at_new = factor * bound.error, factor * bound.at_new
-    rounding = error - bound.error + bound.rounding
-    if error > allowed:
+    factor = _confirmed(product, W, ritz, units, certain, rounds)
+    error, at_new = factor * certain.error, factor * certain.at_new
+    rounding = error - certain.error + certain.rounding
+    if not error <= allowed:
         cure = "a larger `max_rank`, a Spectrum" if rounding < min(allowed, error / 2) else "a tolerance above that"
         raise ConvergenceError(
             f"`tolerance` {allowed:.1g} is not reached: {basis.rank} directions leave an error of up to {error:.1g} |y| at "
-            f"ridge {bound.ridge:.3g}, {rounding:.1g} |y| by rounding; {cure} or a larger ridge would do."
+            f"ridge {certain.ridge:.3g}, {rounding:.1g} |y| by rounding; {cure} or a larger ridge would do."
         )
 
     def seen(new: ArrayLike) -> Array:
@@ -161,25 +158,6 @@ def krylov(
     )
     held = (ritz.d, z, seen, energy, outside, n, "krylov", error, note, Certificate(float(grid.min()), rounds, growth))
     return Reduced(*held, complete=False, vector=np.ndim(y) == 1)
-
-
-class _Ritz(NamedTuple):
-    """Eigenvalues of T, descending and clipped at zero; their vectors; labels and the last coupling in their coordinates."""
-
-    d: Array
-    vectors: Array
-    z: Array
-    coupling: Array
-
-
-class _Bound(NamedTuple):
-    """Largest error over ridges, members and outputs, its part from rounding, its ridge and that one's |rho| (p, T + 1)."""
-
-    error: float
-    rounding: float
-    ridge: float
-    rho: Array
-    at_new: float
 
 
 class _Basis:
@@ -223,11 +201,14 @@ class _Basis:
         f, C = R, np.zeros((len(R), len(R)))
         while True:
             A, B = self.grow()
-            x = np.linalg.solve(A - C + ridge * np.eye(len(A)), np.hstack([f, B.T]))
+            try:
+                x = np.linalg.solve(A - C + ridge * np.eye(len(A)), np.hstack([f, B.T]))
+            except np.linalg.LinAlgError:
+                raise ValueError(f"`gram` must be positive semi-definite, got K + {ridge:.3g} I without an inverse.") from None
             f, C = -B @ x[:, : R.shape[1]], B @ x[:, R.shape[1] :]
             yield float(np.linalg.norm(f, axis=0).max())
 
-    def ritz(self, R: Array) -> _Ritz:
+    def ritz(self, R: Array) -> Ritz:
         """T in its eigenbasis."""
         T = np.zeros((self.rank, self.rank))
         for k, A in enumerate(self.diagonal):
@@ -239,36 +220,28 @@ class _Basis:
         if d[0] < -INDEFINITE * d[-1]:
             raise ValueError(f"`gram` must be positive semi-definite, got eigenvalues from {d[0]:.3g} to {d[-1]:.3g}.")
         d, S = np.maximum(d[::-1], 0.0), S[:, ::-1]
-        return _Ritz(d, S, S[: len(R)].T @ R, self.coupling[-1] @ S[here])
+        return Ritz(d, S, S[: len(R)].T @ R, self.coupling[-1] @ S[here])
 
 
-def _bound(ritz: _Ritz, ridges: Array, rounds: int, growth: float) -> _Bound:
-    """The bounds of the module's head."""
-    j = np.arange(rounds + 1)
-    m = j - j[:, None]
-    g, h = np.where(m >= 0, _peak(np.abs(m), 1.0), 0.0), np.where(m > 0, _peak(np.abs(m - 0.5), 1.5), 0.0)
-    towards = (ritz.coupling[:, None, :] * ritz.z.T).reshape(-1, len(ritz.d))  # (next block x outputs, rank)
-    bounds = []
-    for ridge in ridges:
-        phi = members(ritz.d, ridge[None], rounds + 1)[:, :, 0]
-        floor = SPAN * np.linalg.norm(ritz.z, axis=0)[:, None] + ROUNDING * ritz.d[0] * np.sqrt((ritz.z.T**2) @ phi**2)
-        rho = np.linalg.norm((towards @ phi).reshape(-1, *floor.shape), axis=0) + floor
-        error, rounding = (growth * float(np.max(part @ g)) for part in (rho, floor))
-        bounds.append(_Bound(error, rounding, float(ridge), rho, growth * float(np.max(rho / 2 + rho @ h) / np.sqrt(ridge))))
-    return max(bounds, key=lambda bound: bound.error)._replace(at_new=max(bound.at_new for bound in bounds))
-
-
-def _confirmed(product: Product, W: Array, ritz: _Ritz, units: Array, bound: _Bound, rounds: int) -> float:
+def _confirmed(product: Product, W: Array, ritz: Ritz, units: Array, certain: Bound, rounds: int) -> float:
     """By what factor the residuals of the result's members 0 and T, from one more product with K, exceed those expected."""
-    phi = members(ritz.d, np.array([bound.ridge]), rounds + 1)[:, [0, -1], 0]
+    phi = members(ritz.d, np.array([certain.ridge]), rounds + 1)[:, [0, -1], 0]
     c = W @ (phi[:, :, None] * ritz.z[:, None, :]).reshape(len(ritz.d), -1)
-    last = (ritz.d / (ritz.d + bound.ridge)) ** rounds * ritz.z.T
-    left = product(c) + bound.ridge * c - np.hstack([units, W @ last.T])
-    expected = bound.rho[:, [0, -1]].T.ravel()
+    last = (ritz.d / (ritz.d + certain.ridge)) ** rounds * ritz.z.T
+    left = product(c) + certain.ridge * c - np.hstack([units, W @ last.T])
+    expected = certain.rho[:, [0, -1]].T.ravel()
     factor = float(np.max(np.linalg.norm(left, axis=0) / np.where(expected > 0, expected, 1.0)))
     if factor > 100:
         raise ValueError(f"`gram` must be one symmetric matrix in float64, got residuals {factor:.1g} times the expected.")
     return max(1.0, factor)
+
+
+def _units(labels: Array) -> tuple[Array, Array]:
+    """Columns of length one, or zero, and their lengths."""
+    largest = np.abs(labels).max(axis=0)
+    units = labels / np.where(largest > 0, largest, 1.0)
+    norms = np.linalg.norm(units, axis=0)
+    return units / np.where(norms > 0, norms, 1.0), norms * largest
 
 
 def _orthonormal(V: Array, least: float) -> tuple[Array, Array]:
@@ -277,11 +250,6 @@ def _orthonormal(V: Array, least: float) -> tuple[Array, Array]:
     U, values, Vt = np.linalg.svd(R)
     rank = int(np.count_nonzero(values > least))
     return Q @ U[:, :rank], values[:rank, None] * Vt[:rank]
-
-
-def _peak(m: Array, k: float) -> Array:
-    """Largest a^m (1 - a)^k for a in [0, 1]."""
-    return np.asarray((m / (m + k)) ** m * (k / (m + k)) ** k)
 
 
 def _product(gram: ArrayLike | Product, n: int) -> Product:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, outputs, schedule, whole
-from kdtheory.grid import in_power_basis
+from kdtheory.grid import in_power_basis, squared_sums
 from kdtheory.leave_one_out import loo
 from kdtheory.skeleton import members
 from kdtheory.spectrum import Spectrum, require_spectrum
@@ -88,7 +88,6 @@ def _steady_grid(spectrum: Spectrum, columns: Array, ridges: Array, weights: Arr
     (n, p), r, count = columns.shape, spectrum.rank, T + 1
     U, z, outside = spectrum.eigenvectors, spectrum.project(columns), spectrum.outside(columns)
     missing = np.maximum(1.0 - np.einsum("nr,nr->n", U, U), 0.0) if r < n else np.zeros(n)
-    mixes = (weights[:, None, None] ** np.arange(count) * np.tri(count)).reshape(-1, count)  # w^j for j <= t
     errors = np.empty((len(ridges), len(weights), count))
     some = max(1, BLOCK_ENTRIES // (r * count * p))
     for first in range(0, len(ridges), some):
@@ -104,8 +103,7 @@ def _steady_grid(spectrum: Spectrum, columns: Array, ridges: Array, weights: Arr
             )
             stacked = np.concatenate([R, q.transpose(1, 2, 3, 0).reshape(len(at), -1, count)], axis=1)
             R = np.asarray(np.linalg.qr(stacked, mode="r"))
-        residuals = R @ mixes.T
-        errors[first : first + some] = np.einsum("lij,lij->lj", residuals, residuals).reshape(len(at), -1, count)
+        errors[first : first + some] = squared_sums(R, weights)
     return errors / columns.size
 
 

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
 from kdtheory.distillation import every_product
-from kdtheory.filters import Distilled, Ridge
-from kdtheory.grid import Seen, residual_moments, validation_grid
+from kdtheory.filters import Distilled, Polynomial, Ridge
+from kdtheory.grid import Seen, growth, residual_moments, validation_grid
 from kdtheory.risk import gcv_score
 from kdtheory.spectrum import Filter, Spectrum
 
@@ -48,21 +48,28 @@ class Certificate:
             )
         if len(weights) > self.rounds:
             raise ValueError(f"`rounds` must be at most {self.rounds}, which this basis was made for, got {len(weights)}.")
-        if (grown := _growth(weights)) > self.growth * (1 + 1e-12):
+        if (grown := growth(weights)) > self.growth * (1 + 1e-12):
             raise ValueError(
                 f"`teacher_weights` must grow by at most {self.growth:.4g}, as those that this basis was made for, got "
                 f"{grown:.4g}; name them when it is made."
             )
 
-
-def _growth(weights: Array) -> float:
-    """Largest sum of absolute coefficients of any round, in the members, over schedules in columns (rounds, chains)."""
-    sums = largest = np.ones(weights.shape[1:])
-    with np.errstate(over="ignore"):
-        for w in weights:
-            sums = np.abs(1 - w) + np.abs(w) * sums
-            largest = np.maximum(largest, sums)
-    return float(np.max(largest, initial=1.0))
+    def require_filter(self, filter: Filter) -> None:
+        """The same of a filter, which must be one of chains."""
+        if isinstance(filter, Distilled):
+            self.require(filter.ridges, filter.weights)
+        elif isinstance(filter, Ridge):
+            self.require(np.atleast_1d(filter.ridge), np.empty(0))
+        elif isinstance(filter, Polynomial):
+            self.require(np.atleast_1d(filter.ridge), np.empty(len(filter.coefficients) - 1))
+            if (grown := float(np.abs(filter.coefficients).sum())) > self.growth * (1 + 1e-12):
+                raise ValueError(
+                    f"`filter` must have coefficients of absolute sum {self.growth:.4g} at most, got {grown:.4g}."
+                )
+        else:
+            raise ValueError(
+                f"`filter` must be a Ridge, Distilled or Polynomial: this basis is for chains; got {type(filter).__name__}."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +98,8 @@ class Reduced:
     note : str
         One sentence: what was chosen, and why.
     certificate : Certificate or None
-        The chains that `error` holds for; None if for all.
+        The chains that may be asked for; None if any. (An exact basis, or one of centres, answers for every chain; its
+        `error` then speaks of the ridges that it was made for.)
     complete : bool
         Whether `eigenvalues` are all that are not zero. A Krylov basis holds only what its labels see: it has no traces.
     vector : bool
@@ -135,9 +143,8 @@ class Reduced:
 
     def predict(self, filter: Filter, X_new: ArrayLike) -> Array:
         """Predictions (m,) or (m, p) of one filter at new points."""
-        if self.certificate is not None and isinstance(filter, (Ridge, Distilled)):
-            chain = filter if isinstance(filter, Distilled) else Distilled(filter.ridge, ())
-            self.certificate.require(chain.ridges, chain.weights)
+        if self.certificate is not None:
+            self.certificate.require_filter(filter)
         values = self.basis(X_new) @ (filter.dual(self.eigenvalues)[:, None] * self.labels)
         return np.asarray(values[:, 0] if self.vector else values)
 

@@ -21,10 +21,11 @@ from kdtheory.centres import leverage, pivoted, uniform
 from kdtheory.cholesky import Factored, cholesky, few_ridges
 from kdtheory.falkon import Falkon, falkon
 from kdtheory.feature_maps import NystromMap, RandomFourierMap, RandomReluMap, spectrum_of
+from kdtheory.kernel_product import kernel_product
 from kdtheory.krylov import ConvergenceError, krylov
 from kdtheory.low_rank import nystrom, random_features
 from kdtheory.reduced import Reduced
-from kdtheory.solve import kernel_product, solve
+from kdtheory.solve import solve
 from kdtheory.streaming import Rows, accumulate
 from kdtheory.workers import mapped
 

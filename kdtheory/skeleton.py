@@ -26,6 +26,7 @@ TOLERANCE = 1e-14  # where the pivoting stops, relative to what a member can con
 ACCEPTED = 1e-12  # a skeleton with a larger error is not used
 MISSED = 1e-13  # a member that is written worse than this, on or between nodes, joins the candidates
 NODES_PER_DECADE = 20
+TINY = float(np.finfo(np.float64).tiny)
 CANDIDATES = 400  # how many members the pivoting looks at first
 
 
@@ -101,8 +102,8 @@ class Skeleton:
 
 def _nodes(smallest_ridge: float, largest: float, smallest: float) -> tuple[Array, Array]:
     """Chebyshev nodes on every decade and some points between them; a thousandth of a ridge is zero to its members."""
-    top = largest if largest > 0 else 1.0
-    bottom = min(top, max(smallest, 1e-3 * min(smallest_ridge, top)))
+    top = largest if largest > 1e3 * TINY else 1.0
+    bottom = min(top, max(smallest, 1e-3 * min(smallest_ridge, top), TINY))
     decades = max(1, int(np.ceil(np.log10(top) - np.log10(bottom))))
     edges = np.linspace(np.log(bottom), np.log(top), decades + 1)
     steps = 0.5 - 0.5 * np.cos(np.pi * np.arange(2 * NODES_PER_DECADE) / (2 * NODES_PER_DECADE))

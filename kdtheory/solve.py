@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, outputs, positive, schedule, whole
-from kdtheory.cholesky import Factored, cholesky, few_ridges
-from kdtheory.kernels import laplace, named, rbf
-from kdtheory.krylov import ConvergenceError, Product, krylov
+from kdtheory.checks import Array, column_shape, matrix, numeric, outputs, positive, schedule, whole
+from kdtheory.cholesky import Factored, FactorisationError, cholesky, few_ridges
+from kdtheory.kernel_product import kernel_product
+from kdtheory.kernels import KERNELS, laplace, named, rbf
+from kdtheory.krylov import ConvergenceError, krylov
 from kdtheory.low_rank import nystrom, random_features
 from kdtheory.reduced import Reduced
 from kdtheory.spectrum import Spectrum
 
-__all__ = ["kernel_product", "solve"]
+__all__ = ["solve"]
 
+EPS = float(np.finfo(np.float64).eps)
 METHODS = ("auto", "exact", "cholesky", "krylov", "nystrom", "random features")
 SMALL = 1500  # up to here an eigendecomposition takes half a second: nothing approximate is tried
 CHEAP = 0.1  # of an eigendecomposition: where Cholesky costs less, Krylov would gain nothing
@@ -117,10 +119,17 @@ def solve(
     for way in task.ways(allowed):
         try:
             result = task.by(way)
-        except ConvergenceError as refusal:
+        except (ConvergenceError, FactorisationError) as refusal:
             refused = refusal
             continue
-        tried = "" if refused is None else f" Krylov was tried before: {refused}"
+        tried = "" if refused is None else f" Another way was tried before: {refused}"
+        if way.method in ("exact", "cholesky") and not (result.error is not None and result.error <= tolerance):
+            warnings.warn(
+                f"`tolerance` {tolerance:.1g} is below what rounding leaves at the smallest ridge, {result.error:.1g} of the "
+                "labels, by any method in double precision; take a larger ridge.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if way.method == "nystrom" and not (result.error is not None and result.error <= tolerance):
             known = "unknown" if result.error is None else f"estimated as {result.error:.1g}"
             warnings.warn(
@@ -134,48 +143,6 @@ def solve(
         f"`memory` must hold two more Gram matrices of {task.n} points, {16 * task.n**2:.3g} bytes, or `data` be points "
         f"with a `kernel`, got {allowed:.3g}."
     ) from refused
-
-
-def kernel_product(X: ArrayLike, kernel: Callable[..., Array], *, block_entries: int = 2**22) -> Product:
-    """The product V -> K V of the Gram matrix of `X`, whose kernel is evaluated anew by blocks of rows in every call.
-
-    Parameters
-    ----------
-    X : (n, features) array
-    kernel : callable
-        ``kernel(A)`` and ``kernel(A, B)``; each pair of points is evaluated once per call.
-    block_entries : int
-        Kernel values held at a time.
-
-    Raises
-    ------
-    ValueError
-        If `X` is not a finite (n, features) array, or the kernel returns another shape or a value that is not finite.
-
-    Examples
-    --------
-    >>> from kdtheory.kernels import rbf
-    >>> X, V = np.linspace(0, 1, 9)[:, None], np.eye(9, 2)
-    >>> bool(np.allclose(kernel_product(X, rbf, block_entries=20)(V), rbf(X) @ V))
-    True
-    """
-    points = matrix(X, "X")
-    n = len(points)
-    height = max(1, whole(block_entries, "block_entries", least=1) // n)
-
-    def product(V: Array) -> Array:
-        out = np.zeros((n, V.shape[1]))
-        for start in range(0, n, height):
-            rows, after = slice(start, start + height), slice(start + height, n)
-            here = points[rows]
-            out[rows] += matrix(kernel(here), "kernel", shape=(len(here), len(here))) @ V[rows]
-            if start + height < n:
-                block = matrix(kernel(here, points[after]), "kernel", shape=(height, n - start - height))
-                out[rows] += block @ V[after]
-                out[after] += block.T @ V[rows]
-        return out
-
-    return product
 
 
 class _Way(NamedTuple):
@@ -204,7 +171,10 @@ class _Task:
             kernel = named(kernel)
         elif not (kernel is None or callable(kernel)):
             raise ValueError(f"`kernel` must be a function, a name or None, got {kernel!r}.")
-        points = matrix(data, "data")
+        points = numeric(data, "data")  # float32 is kept, for it is judged by its own rounding
+        points = (
+            points if points.dtype == np.float32 and np.isfinite(points).all() and points.ndim == 2 else matrix(data, "data")
+        )
         if kernel is None and points.shape[0] != points.shape[1]:
             raise ValueError(f"`data` must be a square Gram matrix where no `kernel` is given, got shape {points.shape}.")
         grid = np.unique(schedule(ridges, "ridges", above_zero=True))
@@ -213,6 +183,11 @@ class _Task:
     @property
     def n(self) -> int:
         return len(self.data)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the Gram matrix is made here by a kernel of ours; another's may return one that it keeps."""
+        return getattr(self.kernel, "func", self.kernel) in KERNELS.values()
 
     def cross(self, new: ArrayLike) -> Array:
         if self.kernel is None:
@@ -230,7 +205,7 @@ class _Task:
         complete = [exact] if 2 * gram <= memory and (n <= EXACT_LIMIT or self.kernel is None) else []
         last = [_Way("nystrom", "nothing else fits")] if self.kernel is not None else []
         if (n <= SMALL or cost <= CHEAP) and (factored or complete):
-            return factored or complete
+            return factored + complete
         # measured at n = 3000 by one thread: 0.23 of an eigendecomposition for a rank of n / 8, with 10 outputs 0.24 for n / 6
         rank = n // (8 if p < 8 else 6)
         why, free = "its error estimate meets the tolerance at a fraction of an eigendecomposition", False
@@ -238,7 +213,7 @@ class _Task:
         if room < LEAST_RANK and self.kernel is not None and n <= FREE_LIMIT:
             why, free, room = "its error estimate meets the tolerance and the Gram matrix does not fit", True, memory / (8 * n)
         tried = [_Way("krylov", why, min(rank, int(room)), free)] if room >= LEAST_RANK else []
-        return tried + (factored or complete) + last
+        return tried + factored + complete + last
 
     def by(self, way: _Way) -> Reduced | Factored:
         """The result of one way."""
@@ -256,11 +231,12 @@ class _Task:
                 progress=self.progress,
             )
         if way.method == "cholesky":
-            own = kernel is not None
-            return cholesky(self.gram(), self.y, ridges=ridges, rounds=rounds, cross=self.cross, overwrite=own)
+            return cholesky(self.gram(), self.y, ridges=ridges, rounds=rounds, cross=self.cross, overwrite=self.owned)
         if way.method == "exact":
-            spectrum = Spectrum.from_gram(self.gram(), overwrite=kernel is not None)
-            return replace(Reduced.from_spectrum(spectrum, self.y, self.cross), note=f"Eigendecomposition of {self.n} points.")
+            spectrum = Spectrum.from_gram(self.gram(), overwrite=self.owned)
+            rounding = EPS * float(spectrum.eigenvalues[0]) / float(ridges[0])
+            note = f"Eigendecomposition of {self.n} points: rounding leaves about {rounding:.1g} |y| at ridge {ridges[0]:.3g}."
+            return replace(Reduced.from_spectrum(spectrum, self.y, self.cross), error=rounding, note=note)
         if kernel is None:
             raise ValueError(f'`kernel` must be given, and points as `data`, for `method` "{way.method}", got None.')
         if way.method == "nystrom":

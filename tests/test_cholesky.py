@@ -5,7 +5,7 @@ import pytest
 
 import kdtheory as kd
 from kdtheory import kernels
-from kdtheory.cholesky import cholesky, few_ridges
+from kdtheory.cholesky import cholesky, few_ridges, plain_chain
 from tests.brute import chain, gram_from, relative
 from tests.test_krylov import members
 
@@ -36,7 +36,7 @@ def test_rounds_are_a_chain_of_solves(outputs, order, overwrite):
             assert got.shape == expected.shape
             assert relative(got, expected) < 1e-11
     assert factored.method == "cholesky"
-    assert factored.error == 0
+    assert 0 < factored.error < 1e-9
     assert repr(factored) == f"Factored(cholesky, n=300, ridges=3, rounds=6, outputs={outputs or 1})"
 
 
@@ -139,3 +139,31 @@ def test_few_ridges_grows_with_n_and_falls_with_solves():
                 > few_ridges(1000, outputs, rounds + 1)
                 > few_ridges(1000, outputs + 1, rounds + 1)
             )
+
+
+def test_chains_whose_digits_would_cancel_are_left_to_the_spectrum():
+    factored = cholesky(np.eye(4), np.ones(4), ridges=[0.5], rounds=20)
+    for ask in (
+        lambda: factored.rounds(np.eye(4), ridge=0.5, teacher_weights=[3.0] * 18),
+        lambda: factored.risk_grid(np.eye(4), np.ones(4), ridges=[0.5], teacher_weights=[3.0], rounds=18),
+    ):
+        with pytest.raises(ValueError, match="`teacher_weights` must keep the sum of absolute coefficients below 100"):
+            ask()
+    with pytest.raises(OverflowError, match="`teacher_weights` make this chain grow"):
+        factored.risk_grid(np.eye(4), np.ones(4), ridges=[0.5], teacher_weights=[1e200], rounds=5)
+    assert plain_chain(np.eye(4), np.ones((4, 1)), kd.Distilled(0.5, [3.0] * 18)) is None
+    assert plain_chain(np.eye(4), np.ones((4, 1)), kd.Distilled([0.5, 0.4], [0.5])) is None
+
+
+def test_negative_eigenvalues_beside_the_ridge_are_left_to_the_spectrum():
+    d = np.append(np.ones(30), -1e-15)
+    Q = np.linalg.qr(RNG.normal(size=(31, 31)))[0]
+    K = (Q * d) @ Q.T
+    K = (K + K.T) / 2
+    assert plain_chain(K, np.ones((31, 1)), kd.Distilled(2e-15, [])) is None
+    assert plain_chain(K, np.ones((31, 1)), kd.Distilled(1e-3, [])) is not None
+
+
+def test_the_same_ridge_computed_twice_is_the_same():
+    factored = cholesky(np.eye(4), np.ones(4), ridges=[0.3])
+    factored.predict(kd.Ridge(0.1 * 3), np.eye(4))

@@ -107,7 +107,8 @@ def test_either_order_of_the_products_and_many_blocks(monkeypatch):
     how = {"ridges": np.array([0.1]), "weights": np.array([0.5]), "rounds": 1}
     z = s.project(y)
     seen = Seen(cross, s.eigenvectors)
-    assert seen.towards(z)[0] is cross  # one column: labels first
+    assert seen.for_columns(1) is seen  # one column: labels first
+    assert seen.for_columns(1000).vectors is None
     whole = validation_grid(s.eigenvalues, z, seen, y_val, **how)
     monkeypatch.setattr("kdtheory.grid.BLOCK_ENTRIES", 7)
     blocks = validation_grid(s.eigenvalues, z, Seen(cross @ s.eigenvectors), y_val, **how)
@@ -170,3 +171,25 @@ def test_low_rank_leave_one_out_grid():
     how = {"ridges": [0.1, 2.0], "teacher_weights": [0.4, 1.0], "rounds": 3}
     np.testing.assert_allclose(kd.loo_grid(low, y, **how), kd.loo_grid(exact, y, **how), rtol=1e-10)
     np.testing.assert_allclose(kd.gcv_grid(low, y, **how), kd.gcv_grid(exact, y, **how), rtol=1e-10)
+
+
+def test_weights_that_would_cancel_are_evaluated_filter_by_filter():
+    s, y, cross, y_val = problem(SPECTRA["clustered"])
+    how = {"ridges": [1e-2, 1.0], "teacher_weights": [3.0, -2.5], "rounds": 20}
+    np.testing.assert_allclose(
+        kd.risk_grid(s, y, cross, y_val, **how), kd.risk_grid(s, y, cross, y_val, **how, method="direct")
+    )
+    chains = [[kd.loo(s, y, ridge=r, teacher_weights=[w] * 20) for w in how["teacher_weights"]] for r in how["ridges"]]
+    expected = [[np.mean((each - y) ** 2, axis=(1, 2)) for each in row] for row in chains]
+    np.testing.assert_allclose(kd.loo_grid(s, y, **how), expected, rtol=1e-12)
+
+
+def test_long_chains_need_no_square_of_their_length():
+    s, y, cross, y_val = problem(SPECTRA["geometric to 1e-16"], outputs=1)
+    how = {"ridges": [1e-2], "teacher_weights": [0.9, 1.0], "rounds": 3000}
+    fast = kd.risk_grid(s, y, cross, y_val, **how)
+    direct = [
+        [np.mean((p - y_val) ** 2) for p in kd.rounds(s, y, ridge=1e-2, teacher_weights=[w] * 3000, cross=cross)]
+        for w in (0.9, 1.0)
+    ]
+    np.testing.assert_allclose(fast[0], direct, rtol=1e-11)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import kdtheory as kd
 from kdtheory import kernels, testing
+from kdtheory.kernel_product import kernel_product
 from kdtheory.krylov import ConvergenceError, krylov
+from kdtheory.krylov_bound import bound as krylov_bound
 from kdtheory.reduced import Reduced
-from kdtheory.solve import kernel_product
 from tests.brute import chain, gram_from, relative
 
 module = importlib.import_module("kdtheory.krylov")
@@ -120,7 +121,7 @@ def test_the_residuals_in_the_bound_are_those_of_the_members():
     basis = module._Basis(lambda V: K @ V, first, N)
     for _, residual in zip(range(6), basis.residuals(R, ridge), strict=False):
         ritz = basis.ritz(R)
-        bound = module._bound(ritz, np.array([ridge]), T, 1.0)
+        bound = krylov_bound(ritz, np.array([ridge]), T, 1.0)
         W = basis.Q[:, : basis.rank] @ ritz.vectors
         s = y / np.linalg.norm(y, axis=0)
         for j in range(T + 1):

@@ -58,7 +58,7 @@ def test_a_certificate_holds_for_its_chains_only():
     reduced.risk_grid(cross, y_val, **asked)
     reduced.rounds(cross, ridge=0.1, teacher_weights=[0.5] * 3)
     reduced.predict(kd.Ridge(0.1), cross)
-    reduced.predict(kd.GradientFlow(1.0), cross)
+    reduced.predict(kd.Polynomial(0.1, (0.5, 0.5)), cross)
     with pytest.raises(ValueError, match=r"`ridge` must be at least 0\.1, the smallest .* got 0\.05"):
         reduced.risk_grid(cross, y_val, **asked | {"ridges": [1.0, 0.05]})
     with pytest.raises(ValueError, match=r"`ridge` must be at least 0\.1"):
@@ -84,3 +84,15 @@ def test_outputs_must_agree():
     reduced, cross, _ = certified()
     with pytest.raises(ValueError, match="`y_val` must have 2 outputs like `y`, got 3"):
         reduced.risk_grid(cross, np.zeros((M, 3)), ridges=[1.0], teacher_weights=[0.5], rounds=1)
+
+
+def test_a_certificate_knows_the_filters_of_chains():
+    reduced, cross, _ = certified()
+    with pytest.raises(ValueError, match=r"`filter` must be a Ridge, Distilled or Polynomial: .* got GradientFlow"):
+        reduced.predict(kd.GradientFlow(1.0), cross)
+    with pytest.raises(ValueError, match="`filter` must have coefficients of absolute sum 1 at most, got 3"):
+        reduced.predict(kd.Polynomial(0.1, (2.0, -1.0)), cross)
+    with pytest.raises(ValueError, match=r"`ridge` must be at least 0\.1"):
+        reduced.predict(kd.Polynomial(1e-8, (1.0,)), cross)
+    with pytest.raises(ValueError, match="`rounds` must be at most 3"):
+        reduced.predict(kd.Polynomial(0.1, (0.2,) * 5), cross)
