@@ -93,8 +93,8 @@ class Reduced:
     method : str
         What made it: "exact", "krylov", "nystrom", "random features".
     error : float or None
-        Estimate of the largest relative error of the fitted values, against the exact Gram matrix, over the ridges that it was
-        made for; None where nothing estimates it.
+        Estimate of the largest error of the fitted values against the exact Gram matrix, over the ridges that it was made for,
+        relative to the labels (of centres and random features: to the fitted values); None where nothing estimates it.
     note : str
         One sentence: what was chosen, and why.
     certificate : Certificate or None
