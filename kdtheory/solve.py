@@ -96,8 +96,8 @@ def solve(
     Warns
     -----
     RuntimeWarning
-        If what is left to "auto" is Nyström, with an error that is unknown or above `tolerance`; or if rounding alone may leave
-        more than that.
+        If what is left to "auto" is Nyström, with an error that is unknown or above `tolerance`; or if rounding alone may
+        leave more than that.
 
     Examples
     --------
@@ -126,8 +126,8 @@ def solve(
         tried = "" if refused is None else f" Another way was tried before: {refused}"
         if way.method in ("exact", "cholesky") and not (result.error is not None and result.error <= tolerance):
             warnings.warn(
-                f"`tolerance` {tolerance:.1g} is below what rounding leaves at the smallest ridge, up to {result.error:.1g} of "
-                "the labels; take a larger ridge.",
+                f"`tolerance` {tolerance:.1g} is below what rounding leaves at the smallest ridge, up to {result.error:.1g} "
+                "of the labels; take a larger ridge.",
                 RuntimeWarning,
                 stacklevel=2,
             )
