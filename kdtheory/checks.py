@@ -27,6 +27,7 @@ __all__ = [
     "rounding_of",
     "rows",
     "schedule",
+    "values_like_y",
     "whole",
 ]
 
@@ -92,6 +93,14 @@ def outputs(value: ArrayLike, name: str, *, length: int | None = None) -> Array:
     if array.ndim not in (1, 2):
         raise ValueError(f"`{name}` must have shape (n,) or (n, outputs), got {array.shape}.")
     return rows(array, name, length)
+
+
+def values_like_y(value: ArrayLike, name: str, *, length: int, columns: int) -> Array:
+    """`value` as finite (length, outputs) values with as many outputs as `y` has columns."""
+    array = column_shape(outputs(value, name, length=length))
+    if array.shape[1] != columns:
+        raise ValueError(f"`{name}` must have {columns} outputs like `y`, got {array.shape[1]}.")
+    return array
 
 
 def rows(array: Array, name: str, length: int | None) -> Array:

@@ -18,9 +18,20 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, outputs, positive, require_symmetric, rounding_of, schedule, whole
+from kdtheory.checks import (
+    Array,
+    column_shape,
+    matrix,
+    outputs,
+    positive,
+    require_symmetric,
+    rounding_of,
+    schedule,
+    values_like_y,
+    whole,
+)
 from kdtheory.filters import Distilled, Polynomial, Ridge
-from kdtheory.grid import POWER_BASIS_GROWTH, growth, power_coefficients
+from kdtheory.grid import POWER_BASIS_GROWTH, growth, squared_errors
 
 __all__ = ["Factored", "FactorisationError", "cholesky", "few_ridges", "plain_chain"]
 
@@ -96,29 +107,17 @@ class Factored:
         return self._combined(X_new, ridge, _mixes(Distilled(positive(ridge, "ridge"), teacher_weights)))
 
     def risk_grid(
-        self,
-        X_val: ArrayLike,
-        y_val: ArrayLike,
-        *,
-        ridges: ArrayLike,
-        teacher_weights: ArrayLike,
-        rounds: int,
+        self, X_val: ArrayLike, y_val: ArrayLike, *, ridges: ArrayLike, teacher_weights: ArrayLike, rounds: int
     ) -> Array:
         """Validation error of every ridge, teacher weight and round: (L, A, T + 1); see `kdtheory.risk_grid`."""
-        k, p = self._seen(X_val), self.coefficients.shape[2]
-        wanted = column_shape(outputs(y_val, "y_val", length=len(k)))
-        if wanted.shape[1] != p:
-            raise ValueError(f"`y_val` must have {p} outputs like `y`, got {wanted.shape[1]}.")
+        k = self._seen(X_val)
+        wanted = values_like_y(y_val, "y_val", length=len(k), columns=self.coefficients.shape[2])
         weights, count = schedule(teacher_weights, "teacher_weights"), whole(rounds, "rounds") + 1
-        with np.errstate(over="ignore", invalid="ignore"):
-            mixes = np.concatenate([power_coefficients(weight, rounds) for weight in weights.tolist()])
-        _require_digits(mixes)
+        _require_digits(growth(np.broadcast_to(weights, (rounds, len(weights)))))
         grid = []
         for ridge in schedule(ridges, "ridges", above_zero=True).tolist():
             members = (k @ self._members(ridge, count).reshape(self.n, -1)).reshape(-1, count)
-            R = np.asarray(np.linalg.qr(np.column_stack([members, wanted.ravel()]), mode="r"))
-            residuals = R[:, :count] @ mixes.T - R[:, count:]
-            grid.append(np.einsum("ij,ij->j", residuals, residuals).reshape(-1, count) / wanted.size)
+            grid.append(squared_errors(np.column_stack([members, wanted.ravel()])[None], weights)[0] / wanted.size)
         return np.array(grid)
 
     def _seen(self, new: ArrayLike) -> Array:
@@ -138,7 +137,7 @@ class Factored:
 
     def _combined(self, X_new: ArrayLike, ridge: float, mixes: Array) -> Array:
         """Predictions of combinations (models, members) at new points: (models, m) or (models, m, p)."""
-        _require_digits(mixes)
+        _require_digits(float(np.abs(mixes).sum(axis=1).max()))
         coefficients = self._members(ridge, mixes.shape[1]) @ mixes.T  # (n, p, models)
         k = self._seen(X_new)
         values = np.moveaxis((k @ coefficients.reshape(self.n, -1)).reshape(len(k), -1, len(mixes)), 2, 0)
@@ -268,11 +267,11 @@ def _size(K: Array) -> float:
         return float(np.linalg.norm(K @ start) / (np.linalg.norm(start) or 1.0))
 
 
-def _require_digits(mixes: Array) -> None:
-    """Refuse mixtures in which digits would cancel."""
-    if not np.isfinite(mixes).all():
+def _require_digits(grown: float) -> None:
+    """Refuse mixtures with a sum of absolute coefficients so large that digits would cancel."""
+    if not np.isfinite(grown):
         raise OverflowError("`teacher_weights` make this chain grow beyond floating point.")
-    if (grown := float(np.abs(mixes).sum(axis=1).max())) > POWER_BASIS_GROWTH:
+    if grown > POWER_BASIS_GROWTH:
         raise ValueError(
             f"`teacher_weights` must keep the sum of absolute coefficients below {POWER_BASIS_GROWTH:.0f}, got {grown:.3g}; "
             "a Spectrum keeps the digits of such chains."

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
+from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, values_like_y, whole
 from kdtheory.filters import Distilled
 from kdtheory.grid import Seen, validation_grid
+from kdtheory.skeleton import members
 from kdtheory.spectrum import Spectrum, require_spectrum
 
 __all__ = ["limit", "predict", "risk_grid", "rounds"]
@@ -235,7 +236,7 @@ def risk_grid(
 
 def power_predictions(basis: Array, z: Array, d: Array, ridge: float, count: int) -> Array:
     r"""Columns :math:`k\,(K + \lambda I)^{-1} A^j y` for j < `count`, points and outputs in rows: (m p, count)."""
-    filters = (d / (d + ridge))[:, None] ** np.arange(count) / (d + ridge)[:, None]
+    filters = members(d, np.array([ridge]), count)[..., 0]
     return np.asarray(basis @ np.einsum("rj,rp->rpj", filters, z).reshape(len(d), -1)).reshape(-1, count)
 
 
@@ -244,7 +245,4 @@ def held_out(spectrum: Spectrum, y: ArrayLike, cross: ArrayLike, y_val: ArrayLik
     require_spectrum(spectrum)
     labels = column_shape(outputs(y, "y", length=spectrum.n))
     new = matrix(cross, "cross", shape=(None, spectrum.n))
-    wanted = column_shape(outputs(y_val, "y_val", length=len(new)))
-    if wanted.shape[1] != labels.shape[1]:
-        raise ValueError(f"`y_val` must have {labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
-    return labels, new, wanted
+    return labels, new, values_like_y(y_val, "y_val", length=len(new), columns=labels.shape[1])

@@ -33,8 +33,8 @@ __all__ = [
     "Seen",
     "growth",
     "in_power_basis",
-    "power_coefficients",
     "residual_moments",
+    "squared_errors",
     "squared_sums",
     "validation_grid",
 ]
@@ -82,6 +82,7 @@ def validation_grid(
         if skeleton is not None and skeleton.error <= ACCEPTED:
             grid[:, steady] = _priced(skeleton, d, z, seen, wanted, weights[steady])
         else:  # the members of one ridge span its own rounds, whatever the range of the grid
+            seen = seen.for_columns(z.shape[1] * len(ridges) * (rounds + 1))
             for row, ridge in zip(grid, ridges, strict=True):
                 row[steady] = _priced(span(ridge[None]), d, z, seen, wanted, weights[steady])[0]
     if not steady.all():
@@ -111,13 +112,19 @@ def _priced(skeleton: Skeleton, d: Array, z: Array, seen: Seen, wanted: Array, w
     L, count = skeleton.coefficients.shape[1:]
     risks, some = np.empty((L, len(weights), count)), max(1, BLOCK_ENTRIES // (len(R) * (count + 1)))
     for ridges in (slice(first, first + some) for first in range(0, L, some)):
-        # P_j of each ridge in the coordinates of R's rows, and the values wanted; y_t - y_(t-1) is w^t (P_t - P_(t-1))
-        own = np.tensordot(R[:, :q], skeleton.coefficients[:, ridges], axes=1).transpose(1, 0, 2)
-        own = np.concatenate([own, np.broadcast_to(R[:, q:], (*own.shape[:2], 1))], axis=2)
-        own = np.asarray(np.linalg.qr(own, mode="r"))
-        steps = np.diff(own[..., :count], axis=2, prepend=0.0)
-        risks[ridges] = squared_sums(steps, weights, own[..., count:]) / wanted.size
+        own = np.tensordot(R[:, :q], skeleton.coefficients[:, ridges], axes=1).transpose(1, 0, 2)  # P_j in R's rows
+        beside = np.concatenate([own, np.broadcast_to(R[:, q:], (*own.shape[:2], 1))], axis=2)
+        risks[ridges] = squared_errors(beside, weights) / wanted.size
     return risks
+
+
+def squared_errors(beside: Array, weights: Array) -> Array:
+    r""":math:`|\hat y_t - y|^2` of weights and rounds (L, A, T + 1), from stacks :math:`[P_0 \dots P_T, y]` (L, rows, T + 2).
+
+    By :math:`\hat y_t - \hat y_{t-1} = w^t (P_t - P_{t-1})`.
+    """
+    R = np.asarray(np.linalg.qr(beside, mode="r"))
+    return squared_sums(np.diff(R[..., :-1], axis=2, prepend=0.0), weights, R[..., -1:])
 
 
 def squared_sums(terms: Array, weights: Array, less: Array | float = 0.0) -> Array:
@@ -138,7 +145,7 @@ def squared_sums(terms: Array, weights: Array, less: Array | float = 0.0) -> Arr
 
 
 def in_power_basis(weights: Array, T: int) -> NDArray[np.bool_]:
-    """For which weights (A,) the combinations of `power_coefficients` keep their digits over T rounds."""
+    """For which weights (A,) a round, a combination of members, keeps its digits over T rounds: `growth` is small."""
     size = np.abs(weights)
     with np.errstate(over="ignore", invalid="ignore"):
         sums = np.where(size == 1, T, (1 - size**T) / np.where(size == 1, 1, 1 - size))
@@ -153,17 +160,6 @@ def growth(weights: Array) -> float:
             sums = np.abs(1 - w) + np.abs(w) * sums
             largest = np.maximum(largest, sums)
     return float(np.max(largest, initial=1.0))
-
-
-def power_coefficients(weight: float, T: int) -> Array:
-    r"""Coefficients (T + 1, T + 1) of a constant-weight chain: round t is :math:`\sum_j c_{tj} A^{j+1}`.
-
-    Round t has :math:`(1 - w) w^j` at powers j < t and :math:`w^t` at power t.
-    """
-    powers = weight ** np.arange(T + 1)
-    coefficients = np.tril(np.broadcast_to((1 - weight) * powers, (T + 1, T + 1)), -1)
-    coefficients[np.arange(T + 1), np.arange(T + 1)] = powers
-    return coefficients
 
 
 def residual_moments(d: Array, energy: Array, ridges: Array, weights: Array, T: int) -> tuple[Array, Array]:

@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import blas
 
 from kdtheory.checks import Array, column_shape, matrix, outputs, positive, require_symmetric, rounding_of, schedule, whole
-from kdtheory.krylov_bound import Bound, Ritz, bound
+from kdtheory.krylov_bound import EPS, Bound, Ritz, bound
 from kdtheory.reduced import Certificate, Reduced
 from kdtheory.skeleton import members
 
@@ -41,7 +41,6 @@ __all__ = ["ConvergenceError", "Product", "krylov"]
 
 Product = Callable[[Array], Array]
 
-EPS = float(np.finfo(np.float64).eps)
 INDEFINITE = 1e-6  # an eigenvalue further below zero than this, relative to the largest, is no rounding
 SINGLY = 6  # up to so many columns are multiplied one by one: 13 ms each at n = 8000, where 2 to 8 together take 80 to 90
 

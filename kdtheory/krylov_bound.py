@@ -9,7 +9,7 @@ import numpy as np
 from kdtheory.checks import Array
 from kdtheory.skeleton import members
 
-__all__ = ["Bound", "Ritz", "bound"]
+__all__ = ["EPS", "Bound", "Ritz", "bound"]
 
 EPS = float(np.finfo(np.float64).eps)
 ROUNDING = 2 * EPS  # of |K| |c|: measured 0.2 to 5, least where the ridge is small; more is seen by the check of `krylov`

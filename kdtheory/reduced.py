@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, whole
+from kdtheory.checks import Array, column_shape, matrix, outputs, schedule, values_like_y, whole
 from kdtheory.distillation import every_product
 from kdtheory.filters import Distilled, Polynomial, Ridge
 from kdtheory.grid import Seen, growth, residual_moments, validation_grid
@@ -173,9 +173,7 @@ class Reduced:
         if self.certificate is not None:
             self.certificate.require(tried, np.broadcast_to(weights, (T, len(weights))))
         V = self.basis(X_val)
-        wanted = column_shape(outputs(y_val, "y_val", length=len(V)))
-        if wanted.shape[1] != self.labels.shape[1]:
-            raise ValueError(f"`y_val` must have {self.labels.shape[1]} outputs like `y`, got {wanted.shape[1]}.")
+        wanted = values_like_y(y_val, "y_val", length=len(V), columns=self.labels.shape[1])
         return validation_grid(
             self.eigenvalues,
             self.labels,

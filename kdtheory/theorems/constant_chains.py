@@ -12,7 +12,7 @@ from kdtheory.leave_one_out_grid import loo_grid
 from kdtheory.problem import Problem
 from kdtheory.risk import gcv_grid
 from kdtheory.skeleton import members
-from kdtheory.theorems.naive import DENSE, dual, smoother
+from kdtheory.theorems.naive import DENSE, cancellation, dual, smoother
 from kdtheory.theorems.statement import Source, Theorem
 
 __all__ = ["THEOREMS"]
@@ -72,10 +72,7 @@ def _gcv_by_moments(p: Problem) -> Array:
 
 def _gcv_rounding(p: Problem) -> float:
     """By matrices, residual and remaining freedom are differences of nearly equal numbers at small ridges."""
-    s, y = p.first(DENSE).spectrum, p.first(DENSE).y
-    u = p.ridge / (s.eigenvalues + p.ridge)
-    residual = np.sqrt(np.sum((u[:, None] * s.project(y)) ** 2) + np.sum(s.outside(y) ** 2))
-    return float(1e-11 + 1e4 * p.rounding * (s.n / u.sum() + np.linalg.norm(y) / residual))
+    return 1e-11 + 1e4 * p.rounding * cancellation(p.first(DENSE))
 
 
 THEOREMS = (

@@ -17,7 +17,7 @@ from kdtheory.filters import Distilled
 from kdtheory.leave_one_out import loo
 from kdtheory.problem import Problem
 from kdtheory.risk import gcv
-from kdtheory.theorems.naive import DENSE, SCHEDULE, SOMETHING_TO_LEARN, dual, new, press, smoother, solve
+from kdtheory.theorems.naive import DENSE, SCHEDULE, SOMETHING_TO_LEARN, cancellation, dual, new, press, smoother, solve
 from kdtheory.theorems.statement import Source, Theorem
 
 __all__ = ["THEOREMS"]
@@ -135,11 +135,7 @@ def _gcv_by_traces(p: Problem) -> Array:
 
 def _gcv_rounding(p: Problem) -> float:
     """Residual and remaining freedom are differences of nearly equal numbers at small ridges."""
-    small = p.first(DENSE)
-    s, y = small.spectrum, small.y
-    u = p.ridge / (s.eigenvalues + p.ridge)
-    residual = np.sqrt(np.sum((u[:, None] * s.project(y)) ** 2) + np.sum(s.outside(y) ** 2))
-    return float(1e-11 + 1000 * p.rounding * (s.n / u.sum() + np.linalg.norm(y) / residual))
+    return 1e-11 + 1000 * p.rounding * cancellation(p.first(DENSE))
 
 
 THEOREMS = (

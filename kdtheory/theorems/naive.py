@@ -27,6 +27,7 @@ __all__ = [
     "UNEQUAL",
     "Samples",
     "Simulated",
+    "cancellation",
     "change",
     "dual",
     "expected_risk",
@@ -92,6 +93,13 @@ def press(K: Array, labels: Array, ridge: float | complex) -> Array:
     """Leave-one-out residuals of ridge regression by the textbook formula (Allen, 1974); analytic in the ridge."""
     left = ridge * solve(K, np.eye(len(K)), ridge)
     return np.asarray((left @ labels) / np.diag(left)[:, None])
+
+
+def cancellation(p: Problem) -> float:
+    """What I - H and y - H y of ridge regression lose as differences: n / tr(I - H) + |y| / |y - H y|."""
+    s, u = p.spectrum, p.ridge / (p.spectrum.eigenvalues + p.ridge)
+    residual = np.sqrt(np.sum((u[:, None] * s.project(p.y)) ** 2) + np.sum(s.outside(p.y) ** 2))
+    return float(s.n / u.sum() + np.linalg.norm(p.y) / residual)
 
 
 def vertex(on_labels: Array, change: Array, targets: Array) -> float:
