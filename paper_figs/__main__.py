@@ -1,8 +1,12 @@
-"""Command line: ``python -m paper_figs [NAME ...] [--list] [--out DIR] [--recompute [--set NAME=VALUE]]``."""
+"""Command line: ``python -m paper_figs [NAME ...] [--list] [--out DIR] [--recompute [--set NAME=VALUE]]``.
+
+Installed, it is ``kdtheory-figures`` too.
+"""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import importlib.util
 import logging
@@ -14,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 FIGURES = (
+    "one_idea",
     "toy_fits",
     "toy_filters",
     "toy_ratios",
@@ -58,11 +63,27 @@ FIGURES = (
     "grid_cost",
 )
 
+SCRIPT = "kdtheory-figures"
+EXAMPLES = """\
+examples:
+  %(prog)s --list                             what each figure shows
+  %(prog)s toy_fits --out figures             figures/toy_fits.pdf, .png and .csv
+  %(prog)s                                    all of them, in minutes
+  %(prog)s jacot_kernel --recompute --set initialisations=2
+
+Drawing needs Matplotlib and scikit-learn: pip install 'kdtheory[figures]'.
+--recompute trains networks and needs PyTorch, too: pip install 'kdtheory[empirical]'.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the named figures, all by default; stops at the first that fails."""
     parser = argparse.ArgumentParser(
-        prog="python -m paper_figs", description="Regenerates the figures: PDF, PNG and CSV of each."
+        prog=SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m paper_figs",
+        description="Draws the figures of kdtheory: PDF, PNG, and the numbers as CSV. Results of long runs come with\n"
+        "the package; everything else is computed afresh.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", metavar="NAME", nargs="*", help="figures to draw (default: all of them)")
     parser.add_argument("--list", action="store_true", help="name the figures and what each one shows")
@@ -81,8 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"paper_figs: {wrong}", file=sys.stderr)
         return 2
     if options.list:
-        for name in FIGURES:
-            print(f"{name:24} {(_figure(name).__doc__ or '').partition(chr(10))[0]}")
+        try:
+            print("\n".join(f"{name:24} {_claim(name)}" for name in FIGURES), flush=True)
+        except BrokenPipeError:  # whoever reads has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if options.recompute:
         from paper_figs.recompute import recompute  # noqa: PLC0415
@@ -104,10 +127,17 @@ def _wrong(options: argparse.Namespace) -> str:
     blocked = next((path for path in (options.out, *options.out.parents) if path.exists() and not path.is_dir()), None)
     if blocked is not None:
         return f"--out must be a folder, {str(blocked)!r} is a file."
-    if importlib.util.find_spec("matplotlib") is None or importlib.util.find_spec("sklearn") is None:
-        return "the figures need matplotlib and scikit-learn: pip install 'kdtheory[figures]'."
     if (options.recompute and not options.names) or (options.set and not options.recompute):
         return "--recompute needs the NAMEs of figures, and --set needs --recompute."
+    return "" if options.list else _missing(recompute=options.recompute)
+
+
+def _missing(*, recompute: bool) -> str:
+    """Which extra is needed, in a sentence."""
+    if importlib.util.find_spec("matplotlib") is None or importlib.util.find_spec("sklearn") is None:
+        return "the figures need matplotlib and scikit-learn: pip install 'kdtheory[figures]'."
+    if recompute and importlib.util.find_spec("torch") is None:
+        return "--recompute needs PyTorch: pip install 'kdtheory[empirical]'."
     return ""
 
 
@@ -142,6 +172,13 @@ def _draw(names: Sequence[str], folder: Path) -> int:
         print(f"{time.perf_counter() - start:5.1f} s  {', '.join(path.name for path in paths)}", flush=True)
     print(f"{len(names)} figures in {folder.resolve()}")
     return 0
+
+
+def _claim(name: str) -> str:
+    """What a figure shows, read and not imported: naming the figures needs none of their packages."""
+    spec = importlib.util.find_spec(f"paper_figs.{name}")
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
 def _figure(name: str) -> ModuleType:
