@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+PYTHONS ?= $(PYTHON)
 RUN := $(VENV)/bin/python
 # the environment variables hold for the build backend too, which -c alone does not
 INSTALL := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt \
@@ -12,17 +13,20 @@ SOURCES := $(shell find kdtheory empirical paper_figs -name '*.py' -o -name '*.c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help figures redraw test test-all lint mutants tables bench clean
+.PHONY: help figures redraw test test-all test-core docs lint mutants tables bench dist clean
 
 help:
 	@echo "make figures   draw every figure into figures/ (PDF, PNG, CSV)"
 	@echo "make test      run the tests, doctests and the README's code, in two processes (JOBS=1, 4, ...)"
 	@echo "make test-all  the same with the slow tests and 2,000 examples per property"
+	@echo "make test-core build, and test the wheel alone on each of PYTHONS=\"python3.12 python3.13\""
+	@echo "make docs      build the site into site/ (draws the figures, executes the notebooks)"
 	@echo "make lint      ruff and mypy"
 	@echo "make mutants   plant errors in the package and see each one caught"
 	@echo "make tables    rewrite the tables that come from the code"
 	@echo "make bench     time (an hour) against what else one would run: refitting, other libraries, loops"
-	@echo "make clean     remove .venv and figures"
+	@echo "make dist      build wheel and sdist into dist/"
+	@echo "make clean     remove all that these make"
 
 figures: figures/.drawn
 	@echo "The figures are in $(CURDIR)/figures."
@@ -40,12 +44,21 @@ test: $(VENV)/.dev
 test-all: $(VENV)/.dev
 	HYPOTHESIS_PROFILE=large $(RUN) -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 
+# NumPy and SciPy are those that pip finds, not those of constraints.txt
+test-core: dist
+	$(RUN) tests/installed.py --jobs $(JOBS) $(PYTHONS)
+
 redraw:
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+
+# offline; a warning is an error. Figures are drawn first where they are not up to date; the notebooks are executed
+docs: figures/.drawn $(VENV)/.dev
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(RUN) -m sphinx -b html -W --keep-going -q docs site
+	@echo "The site is in $(CURDIR)/site/index.html."
 
 mutants: $(VENV)/.dev
 	OPENBLAS_NUM_THREADS=1 $(RUN) tests/mutants.py
@@ -71,8 +84,13 @@ bench: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(RUN) benchmarks/ensembles.py
 	OMP_NUM_THREADS=1 $(RUN) benchmarks/scores.py
 
+# the wheel is built from the sdist, so that the sdist is known to hold what building needs
+dist: $(VENV)/.build
+	rm -rf dist
+	$(RUN) -m build --no-isolation --outdir dist
+
 clean:
-	rm -rf $(VENV) figures
+	rm -rf $(VENV) .venv-core-* dist figures site docs/generated
 
 $(RUN):
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
@@ -82,6 +100,10 @@ $(RUN):
 $(VENV)/.figures: pyproject.toml constraints.txt | $(RUN)
 	@echo "Installing what the figures need into $(VENV) ..."
 	$(INSTALL) -e ".[figures]"
+	@touch $@
+
+$(VENV)/.build: constraints.txt | $(RUN)
+	$(INSTALL) build hatchling
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(RUN)

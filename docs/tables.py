@@ -1,4 +1,4 @@
-"""Writes the tables that come from the code: docs/theorems.md, docs/verdicts.md, and the README's tables.
+"""Writes what comes from the code: docs/theorems.md, verdicts.md, paper_numbers.md, the README's tables and its picture.
 
 ``python docs/tables.py`` rewrites them, ``--check`` only says whether they are current. A theorem, or a figure, appears by
 existing.
@@ -9,24 +9,33 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import math
-import os
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
 
 from empirical.command_line import experiment
 from empirical.experiments import EXPERIMENTS
 from empirical.table import read
 from kdtheory import theorems
 from kdtheory.theorems import Theorem
-from paper_figs import published_tables
+from paper_figs import one_idea
 from paper_figs.__main__ import FIGURES
+from paper_figs.output import write
 from paper_figs.recompute import EXPERIMENTS as FIGURES_OF
 from paper_figs.recompute import RECORDS
-from paper_figs.regression_data import DATA
+from paper_figs.regression_data import DATA, recorded
+from paper_figs.style import RC
+
+sys.path.insert(0, str(Path(__file__).parent))
+import paper_numbers
 
 ROOT = Path(__file__).parents[1]
+PICTURE = ROOT / "docs" / "pictures" / "one_idea.png"
 MARK, END = "<!-- {}: written by docs/tables.py -->", "<!-- end of {} -->"
 
 
@@ -129,32 +138,37 @@ def verdicts() -> str:
     return "\n".join(lines) + "\n"
 
 
-def published() -> str:
-    """Published numbers on regression data beside ours, as recorded."""
-    os.environ.pop("KDTHEORY_DATA", None)  # the record, not what this machine would compute now
-    table = published_tables.compute()
-    rows = ["| data | quantity | published | ours | digits | its status |", "|---|---|---|---|---|---|"]
-    for i, value in enumerate(table["published"]):
-        if value and table["split"][i] != "random" and not re.search("positive", table["quantity"][i]):
-            off, ours = float(table["units_off"][i]), float(table["ours"][i])
-            missing = math.isnan(ours)
-            agreement = "not computed here" if missing else "agree" if off < 0.5 else "one unit off" if off < 1.5 else "differ"
-            shown = "" if missing else f"{ours:.4g}"
-            theirs = value
-            if "holds" in table["quantity"][i]:
-                theirs, shown = ("yes" if float(value) else "no"), "" if missing else "yes" if ours else "no"
-                agreement = agreement if missing else "agree" if theirs == shown else "differ"
-            name = table["data"][i].replace("_", " ")
-            rows.append(f"| {name} | {table['quantity'][i]} | {theirs} | {shown} | {agreement} | {table['status'][i]} |")
-    return "\n".join(rows)
+def picture_is_current() -> bool:
+    """Whether the README's picture has the numbers that its figure has now."""
+    if not (PICTURE.is_file() and PICTURE.with_suffix(".csv").is_file()):
+        return False
+    kept, now = recorded(str(PICTURE.with_suffix(".csv"))), one_idea.compute()
+    return list(kept) == list(now) and all(_same(kept[name], now[name]) for name in now)
+
+
+def _same(kept: np.ndarray, now: np.ndarray) -> bool:
+    if now.dtype.kind not in "fiu":
+        return kept.astype(str).tolist() == now.astype(str).tolist()
+    return len(kept) == len(now) and np.allclose(kept.astype(float), now, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+def draw_picture() -> None:
+    """The README's picture, and its numbers beside it."""
+    mpl.use("agg")
+    with mpl.rc_context(RC), tempfile.TemporaryDirectory() as folder:
+        table = one_idea.compute()
+        write(PICTURE.stem, table, one_idea.draw(table), Path(folder))
+        PICTURE.parent.mkdir(exist_ok=True)
+        for suffix in (".csv", ".png"):
+            shutil.copy(Path(folder, PICTURE.name).with_suffix(suffix), PICTURE.with_suffix(suffix))
 
 
 def readme(text: str) -> str:
     """The README with fresh tables between their marks."""
-    for name, write in (("figures", figures), ("published", published)):
+    for name, text_of in (("figures", figures), ("summary", paper_numbers.summary), ("numbers", paper_numbers.table)):
         before, mark, rest = text.partition(MARK.format(name))
         _, end, after = rest.partition(END.format(name))
-        text = f"{before}{mark}\n{write()}\n{end}{after}" if end else text
+        text = f"{before}{mark}\n{text_of()}\n{end}{after}" if end else text
     return text
 
 
@@ -166,6 +180,7 @@ def main() -> int:
     for path, wanted in (
         (ROOT / "docs" / "theorems.md", document()),
         (ROOT / "docs" / "verdicts.md", verdicts()),
+        (ROOT / "docs" / "paper_numbers.md", paper_numbers.page()),
         (ROOT / "README.md", readme((ROOT / "README.md").read_text(encoding="utf-8"))),
     ):
         if path.is_file() and path.read_text(encoding="utf-8") == wanted:
@@ -176,6 +191,13 @@ def main() -> int:
         else:
             path.write_text(wanted, encoding="utf-8")
             print(f"{path.relative_to(ROOT)} written")
+    if not picture_is_current():
+        stale += 1
+        if check:
+            print(f"{PICTURE.relative_to(ROOT)} is out of date: run python docs/tables.py")
+        else:
+            draw_picture()
+            print(f"{PICTURE.relative_to(ROOT)} drawn")
     return int(check and stale > 0)
 
 

@@ -38,7 +38,7 @@ class Optimum:
     low, high : float
         Its 95 % interval, over students (with two or more seeds) and held-out points.
     identifiability : float
-        |P_t - P_l| / |P_l|.
+        :math:`|P_t - P_l| / |P_l|`.
     gain : float
         Share of the squared risk on labels only that this weight saves on these data; negative where it costs.
     doubt : str

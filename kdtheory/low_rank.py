@@ -69,8 +69,8 @@ def nystrom(
     Returns
     -------
     Reduced
-        With `error`, where `ridge` was given, an estimate of the exact equations' bound: |K - K~| acting on the residuals,
-        over the ridge, at some random rows. It is sharp where it is small.
+        With `error`, where `ridge` was given, an estimate of the exact equations' bound: :math:`|K - \tilde K|` acting on the
+        residuals, over the ridge, at some random rows. It is sharp where it is small.
 
     Raises
     ------
