@@ -1,9 +1,7 @@
-"""Error over teacher weight × round, by ridge and label noise: what the figures digits_rbf and digits_ntk share.
+"""Error over teacher weight and round, by ridge and label noise: what the figures ``digits_rbf`` and ``digits_ntk`` share.
 
 Trained on 1,000 images; colour is the squared error on 397 validation images with clean labels, against the undistilled
-round 0 (dark red: diverging). Stars and circle: the closed-form optimum of round 1 by validation and by exact leave-one-out
-on the training labels, an arrow where it lies outside. One split (seed 0); ridge, weight, round and label noise are varied,
-nothing else is tuned, and no test image is used.
+round 0. One split (seed 0); no test image is used.
 """
 
 from __future__ import annotations
@@ -70,13 +68,13 @@ def draw(table: Table, title: str) -> Figure:
             if i == 0:
                 axis.set_title(f"ridge {ridge:g}")
             if j == 0:
-                axis.set_ylabel(f"noise {noise:.0%}\nround")
+                axis.set_ylabel(f"label noise {100 * noise:g} %\nround $t$")
     for axis in axes[-1]:
         axis.set_xlabel("teacher weight (asinh scale)")
     bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=[0.5, 0.7, 1.0, 1.4, 2.0], extend="both", pad=0.01)
     bar.ax.set_yticklabels(["0.5", "0.7", "1", "1.4", "2"])
     bar.minorticks_off()
-    bar.set_label("validation error / error of round 0")
+    bar.set_label("validation error, relative to round 0")
     dots = axes[0, 0].get_legend_handles_labels()[0][:2]
     stars = [
         Line2D([], [], marker=marker, ms=size, mfc=face, mec=edge, mew=0.7, ls="none", label=label)
@@ -101,7 +99,7 @@ def _panel(axis: Any, panel: Table) -> Any:
     )
     for errors, face, label in ((error, INK, "clean validation"), (loo_error, "white", "exact leave-one-out")):
         best = WEIGHTS[errors[:, 1:].argmin(axis=0)]
-        axis.plot(best[1:], rounds[1:], "o", ms=2.4, mfc=face, mec=INK, mew=0.5, label=f"best of each round, {label}")
+        axis.plot(best[1:], rounds[1:], "o", ms=2.4, mfc=face, mec=INK, mew=0.5, label=f"best from round 2 on, {label}")
     low, high = WEIGHTS[0], WEIGHTS[-1]
     for name, marker, size, face, edge, _ in MARKS:
         weight = float(panel[name][0])
@@ -109,6 +107,7 @@ def _panel(axis: Any, panel: Table) -> Any:
         how: dict[str, Any] = {"ms": size, "mfc": face, "mec": edge, "mew": 0.7, "clip_on": False, "zorder": 5}
         axis.plot(np.clip(weight, low, high), 1, shown, **how)
     axis.set_xscale("asinh", linear_width=0.5)
-    axis.set_xticks([-5, -2, -1, 0, 1, 2, 5], ["-5", "-2", "-1", "0", "1", "2", "5"])
+    axis.minorticks_off()
+    axis.set_xticks([-5, -2, -1, 0, 1, 2, 5], ["−5", "−2", "−1", "0", "1", "2", "5"])
     axis.set(xlim=(low, high), ylim=(0.5, ROUNDS + 0.5), yticks=[1, 5, 10, 15, 20])
     return image

@@ -1,9 +1,16 @@
-"""Digits: one distillation round forgives the wrong ridge; tuned by leave-one-out it buys little at the right one.
+"""Digits: one round mends part of what a wrong ridge costs; at the best ridge leave-one-out on noisy labels gains little.
 
-Test error over ridge: no distillation, and one round at the closed-form weight, chosen by exact leave-one-out on the
-(noisy) training labels or on 397 clean validation images. 1,000 training and 400 test images, clean test labels, 10 outputs;
-mean and 95 % t-interval over 5 random splits. Flipped labels shrink the conditional mean by 1 - 10/9 · share; a weight
-tuned on clean labels undoes that shrinkage at large ridges, one tuned on the noisy labels cannot know of it.
+Varied: the ridge, 0.001 to 100; the share of training labels flipped to another class, 0, 20 and 40 %; the kernel, Gaussian
+(RBF, gamma 0.25) and that of infinitely wide ReLU networks with 3 hidden layers (NTK).
+Tuned: the teacher weight of the round, in closed form, by exact leave-one-out on the (noisy) training labels, or on the
+clean labels of the validation images; the ridge is not tuned.
+Seeds: 5 random splits, each with flips of its own; points are means with 95 % t-intervals.
+Sizes: 1,000 training, 397 validation and 400 test images, 10 outputs; the error is the mean square on clean test labels.
+
+Thin lines guide the eye; there is no theory in this figure. Without flips the tangent kernel is the exception: its best
+ridge is the smallest of the grid, and the round still gains there. Flipped labels shrink the conditional mean by
+1 - 10/9 · share; a weight tuned on clean labels undoes that shrinkage at large ridges, one tuned on the noisy labels cannot
+know of it. All settings are chosen here.
 """
 
 from __future__ import annotations
@@ -13,11 +20,11 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 import kdtheory as kd
-from paper_figs.digits import KERNELS, NOISES, Split
-from paper_figs.style import OKABE_ITO, PAGE, Table, half_width, stack, where
+from paper_figs.digits import KERNELS, NOISES, TRAIN, Split
+from paper_figs.style import OKABE_ITO, PAGE, Table, half_width, plain, stack, where
 
 RIDGES = np.logspace(-3, 2, 11)
 SEEDS = 5
@@ -67,18 +74,20 @@ def draw(table: Table) -> Figure:
                 panel = where(table, kernel=kernel, noise=noise, method=method)
                 by_ridge = np.stack([panel["test_error"][panel["ridge"] == ridge] for ridge in RIDGES])
                 mean, error = by_ridge.mean(axis=1), half_width(by_ridge, axis=1)
-                axis.plot(RIDGES, mean, marker=marker, ms=3, color=color, label=method)
-                axis.fill_between(RIDGES, mean - error, mean + error, color=color, alpha=0.2, lw=0)
+                apart = RIDGES * 1.13 ** (METHODS.index(method) - 1)  # beside each other where they agree
+                look: dict[str, Any] = {"color": color, "marker": marker, "ms": 3, "mfc": "white", "mew": 0.8}
+                axis.errorbar(apart, mean, error, lw=0.5, elinewidth=0.8, label=method, **look)
             axis.set(xscale="log", yscale="log")
-            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            plain(axis.xaxis)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
             axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.yaxis.set_minor_formatter(NullFormatter())
-            axis.set_title(f"{kernel.upper()}, noise {noise:.0%}")
+            axis.yaxis.set_minor_locator(NullLocator())
+            axis.set_title(f"{kernel.upper()}, label noise {100 * noise:g} %")
     for axis in axes[:, 0]:
-        axis.set_ylabel("test error (MSE)")
+        axis.set_ylabel("test error (mean square)")
     for axis in axes[-1]:
         axis.set_xlabel("ridge")
-    figure.suptitle(f"Digits, 1,000 training images, one round: mean and 95 % interval of {SEEDS} splits", fontsize=8.5)
+    figure.suptitle(f"Digits, {TRAIN:,} training images, one round: means and 95 % intervals of {SEEDS} splits", fontsize=8.5)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

@@ -1,13 +1,16 @@
 """What a whole grid costs beside the one eigendecomposition that it needs: growing with the points, the grid and the outputs.
 
-RBF kernel (gamma 0.05) of standard normal inputs in 10 dimensions, labels sin(x) + 0.3 noise, a quarter as many validation
-points, ridges from 1e-6 to 1e2. CPU seconds of one core, median of 3 interleaved repetitions, as a share of the
-eigendecomposition of the same Gram matrix. (a) 50 ridges, 21 teacher weights, 20 rounds over the number of points;
-leave-one-out per ridge, at any number of weights. (b) n = 2,000, one output, the number of ridges grows: from the span
-of all filters, ridge by ridge, and filter by filter. (c) n = 2,000, the outputs grow.
+Varied: the training points n (a), the ridges of the grid (b), the outputs (c), and the program.
+Tuned: nothing.
+Seeds: one draw, seed 0; times are medians of 3 interleaved repetitions, without intervals.
+Sizes: 250 to 4,000 training points (a), 2,000 in b and c, a quarter as many validation points; 21 teacher weights, 20
+rounds, 50 ridges unless varied; one output in b.
 
-Recorded, since times are of one machine, by: python -m paper_figs.grid_cost --record FILE (a quarter of an hour). The smallest
-size is measured now (rings), so that the figure shows what this machine does.
+RBF kernel (gamma 0.05) of standard normal inputs in 10 dimensions, labels sin(x) + 0.3 noise, ridges from 1e-6 to 1e2. CPU
+seconds of one core as a share of the eigendecomposition of the same Gram matrix; leave-one-out per ridge, at any number of
+weights. Lines join the points. b: from the span of all filters, ridge by ridge, and filter by filter. Recorded, since times
+are of one machine, by ``python -m paper_figs.grid_cost --record FILE`` (a quarter of an hour). The smallest size is measured
+now (large, hollow), so that the figure shows what this machine does.
 """
 
 from __future__ import annotations
@@ -31,20 +34,20 @@ from matplotlib.figure import Figure
 
 import kdtheory as kd
 from paper_figs.regression_data import record, recorded
-from paper_figs.style import INK, PAGE, Table, stack, where
+from paper_figs.style import INK, OKABE_ITO, PAGE, Table, plain, stack, where
 
 RECORD = "grid_cost.csv"
 POINTS, RIDGES, OUTPUTS = (250, 500, 1000, 2000, 4000), (5, 20, 50, 200, 1000, 4000), (1, 3, 10, 30, 100)
 N, WEIGHTS, ROUNDS, SOME, REPETITIONS = 2000, 21, 20, 8, 3
-PROGRAMS = {  # label and colour
-    "risk_grid, 1 output": ("risk grid, 1 output", "C0"),
-    "risk_grid, 10 outputs": ("risk grid, 10 outputs", "C1"),
-    "risk_grid": ("risk grid", "C0"),
-    "gcv_grid": ("GCV grid", "C2"),
-    "loo_grid": ("leave-one-out, per ridge", "C3"),
-    "auto": ("span of all filters", "C0"),
-    "basis": ("ridge by ridge", "C4"),
-    "direct": ("filter by filter", "C5"),
+PROGRAMS = {  # label, colour and marker
+    "risk_grid, 1 output": ("risk grid, 1 output", OKABE_ITO[0], "o"),
+    "risk_grid, 10 outputs": ("risk grid, 10 outputs", OKABE_ITO[1], "s"),
+    "risk_grid": ("risk grid", OKABE_ITO[0], "o"),
+    "gcv_grid": ("GCV grid", OKABE_ITO[2], "^"),
+    "loo_grid": ("leave-one-out, per ridge", OKABE_ITO[3], "D"),
+    "auto": ("span of all filters", OKABE_ITO[0], "o"),
+    "basis": ("ridge by ridge", OKABE_ITO[4], "v"),
+    "direct": ("filter by filter", OKABE_ITO[5], "X"),
 }
 
 
@@ -120,23 +123,28 @@ def compute() -> Table:
 def draw(table: Table) -> Figure:
     """Three panels on logarithmic axes: points, models, outputs."""
     figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.6))
-    labels = {"points": "training points n", "models": "models in the grid", "outputs": "outputs"}
+    labels = {"points": "training points $n$", "models": "models in the grid", "outputs": "outputs"}
     for axis, (panel, abscissa) in zip(axes, labels.items(), strict=True):
         part = where(table, panel=panel, computed="recorded")
         for program in dict.fromkeys(part["program"].tolist()):
-            label, color = PROGRAMS[program]
+            label, color, marker = PROGRAMS[program]
             rows = where(part, program=program)
-            axis.plot(rows["x"], rows["share"], "o-", ms=2.5, color=color, label=label)
+            axis.plot(rows["x"], rows["share"], f"{marker}-", ms=3, lw=0.8, color=color, label=label)
             now = where(table, panel=panel, program=program, computed="now")
-            axis.plot(now["x"], now["share"], "o", ms=5.5, mfc="none", color=color)
+            axis.plot(now["x"], now["share"], marker, ms=7, mfc="none", color=color)
         axis.axhline(1.0, color=INK, lw=0.6, ls=":")
         axis.set(xscale="log", yscale="log", xlabel=abscissa)
+        if panel == "points":
+            axis.plot([], [], "o", ms=7, mfc="none", color=INK, label="large: this machine")
         axis.legend(loc="lower left" if panel == "points" else "upper left", handlelength=1.2)
+        plain(axis.yaxis)
+        plain(axis.xaxis)
+    axes[1].set_xticks([10**4, 10**5, 10**6], ["10,000", "100,000", "1,000,000"])
     axes[0].set_xticks(POINTS, [f"{n:,}" for n in POINTS])
     axes[0].minorticks_off()
-    axes[0].set_ylabel("cost / eigendecomposition")
-    for axis, letter in zip(axes, "abc", strict=True):
-        axis.set_title(f"({letter})", loc="left")
+    axes[0].set_ylabel("CPU time / eigendecomposition")
+    for axis, title in zip(axes, ("a  more points", "b  a larger grid", "c  more outputs"), strict=True):
+        axis.set_title(title, loc="left")
         low, high = axis.get_ylim()
         axis.set_ylim(low / (8 if axis is axes[0] else 1), high * (1 if axis is axes[0] else 30))
     return figure

@@ -1,16 +1,21 @@
 """Hard rows beat random ones while many are kept and lose when few are; with noisy labels from larger shares on.
 
-Without distillation, over the kept share of the data. a to c: risk of the least-squares fit of the kept rows less that of
-the fit of all, relative to the same for random rows; rules rank the rows by
-the fit of all of them: by the size of their residuals, or by leverage, what a row weighs in its own prediction. 6,000
-points, 10 white Gaussian features, 300 draws with 4 random sets each, nothing is tuned. Lines: closed form, large-sample
-limit; dotted: where the hardest rows begin to lose. Points: simulation, with 95 % t-intervals over draws, paired, of the
-ratio of means by linearising it. a: equal label noise. b: the hardest rows when no, 5 % or 20 % of the labels are ten times
-as noisy. c: the easiest rows for the same labels; below zero they are better than all rows, because they leave out the noisy
-labels. d: share of noisy labels among the hardest rows. Solid: wrong labels stand out, min(1, noisy share / kept share).
-Dashed and filled: ten times as noisy, closed form and simulation as above. Hollow: scikit-learn's digits, 1,000 training
-images, that share of labels flipped to another class, ranked by the residual of kernel ridge regression (RBF kernel, ridge
-by leave-one-out on the flipped labels); mean and 95 % t-interval of 10 random splits, which overlap.
+Varied: the kept share, the rule that keeps rows (hardest, easiest, leverage, against random), and the share of labels that
+are ten times as noisy (0, 5, 20 %) or, for digits in d, flipped.
+Tuned: nothing in a to c; for digits the ridge, by leave-one-out on the flipped labels.
+Seeds: 300 draws with 4 random sets of rows each; digits: 10 random splits, which overlap. Intervals: 95 % t, paired, over
+draws or splits; of the ratio of means by linearising it.
+Sizes: 6,000 points, 10 white Gaussian features, no test points: the risk is exact given the fit; digits: 1,000 training
+images.
+
+Without distillation. a to c: risk of the least-squares fit of the kept rows less that of the fit of all, relative to the
+same for random rows; rules rank the rows by the fit of all of them: by the size of their residuals, or by leverage, what a
+row weighs in its own prediction. Lines: closed form, large-sample limit; dotted: where the hardest rows begin to lose.
+Points: simulation. a: equal label noise. b: the hardest rows. c: the easiest rows; below zero they are better than all rows,
+because they leave out the noisy labels. d: share of noisy labels among the hardest rows. Solid: wrong labels stand out,
+min(1, noisy share / kept share). Dashed and filled: ten times as noisy, closed form and simulation. Hollow: scikit-learn's
+digits, that share of labels flipped to another class, ranked by the residual of kernel ridge regression (RBF kernel). All
+settings are chosen here.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from kdtheory.kept import kept_count
 from kdtheory.selection import crossing, excess_over_random, kept_noise_share, order_by
 from paper_figs.digits import Split
 from paper_figs.selection_gap import DRAWS, RULES, P, simulate, tuned_ridge
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, plain, stack, where
 
 SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.75)
 LINE = np.linspace(0.03, 0.87, 85)
@@ -85,7 +90,7 @@ def draw(table: Table) -> Figure:
     """Three panels of relative excess risk, one of the noise in what is kept."""
     figure, axes = plt.subplots(2, 2, figsize=(PAGE, 5.0), sharex=True)
     ratio, noise = where(table, quantity="ratio"), where(table, quantity="noise")
-    labels = ["equal noise", *(f"{share:.0%} of labels noisier" for share in NOISES[1:])]
+    labels = ["equal noise", *(f"{100 * share:.0f} % of labels noisier" for share in NOISES[1:])]
     by_noise = list(zip(NOISES, labels, (OKABE_ITO[0], OKABE_ITO[3], OKABE_ITO[4]), MARKERS, strict=True))
     for rule, color, marker in zip(RULES, OKABE_ITO, MARKERS, strict=False):
         _series(axes[0, 0], where(ratio, noisy_share=0.0, rule=rule), color, marker, rule)
@@ -104,6 +109,8 @@ def draw(table: Table) -> Figure:
     axes[0, 1].set(yscale="log", ylim=(1.6e-2, 40), title="b  hardest rows")
     axes[1, 0].set(ylim=(-5.2, 2.2), title="c  easiest rows")
     axes[1, 1].set(ylim=(0, 1.04), title="d  noise among the hardest rows", ylabel="share of noisy labels")
+    for axis in axes[0]:
+        plain(axis.yaxis)
     for axis in axes.flat[:3]:
         axis.set_ylabel("excess risk / that of random rows")
     for axis in axes[1]:

@@ -1,26 +1,31 @@
-r"""Whether small teachers are better for students of few rows: trained networks over the teacher's width and the kept share.
+r"""Trained students gain nothing from a teacher smaller than themselves where few rows are kept; a far larger one can do harm.
 
-Varied: width of the teacher, share of the rows that the student keeps (random, nested), teacher weight. All else is the same
-for one seed: split, subset, the student's initialisation and minibatches. 8 seeds. Cross-entropy with temperature 4: two
-strided convolutions, students of 12 and 24 channels, teachers of 2 and 4 to 32 and 64; Adam from 0.002 (cosine), minibatches
-of 32. Squared loss: fully connected ReLU networks, two hidden layers in the NTK parameterisation, output minus initial output,
-students of width 64, teachers of 8 to 256; SGD with momentum 0.9 from 0.1 (cosine), minibatches of 64. Students train for 500
-steps, teachers on all rows for up to 1,000: they are stopped where their loss on the validation labels is least of 20 looks.
-Labels as they are. Digits: 1,011 rows to train, 337 to validate, 449 to test; Fashion-MNIST, averaged down to 14 × 14: 3,000,
-1,000 and 4,000. Test labels are used for nothing else; nothing is tuned. All constants are chosen here; that smaller teachers
-win where little is kept is reported by Ben-Baruch et al. (2025, arXiv:2403.07854), for larger networks and data.
+Varied: the teacher's width, the share of the rows that the student keeps (random, nested), the teacher weight (0.5, 1), the
+loss with its network, and the data; below, right: the step at which the teacher is taken.
+Tuned: nothing; teachers are stopped where their loss on the validation labels is least of 20 looks. Test labels are used for
+nothing else.
+Seeds: 8, paired: split, subset, the student's initialisation and minibatches are the same for one seed. Points are means
+over seeds with 95 % t-intervals.
+Sizes: digits: 1,011 rows to train, 337 to validate, 449 to test; Fashion-MNIST, averaged down to 14 × 14: 3,000, 1,000 and
+4,000. Cross-entropy at temperature 4: two strided convolutions, students of 12 and 24 channels, teachers of 2 and 4 to 32
+and 64. Squared loss: fully connected, two hidden layers, students of width 64, teachers of 8 to 256.
 
-Points: means over seeds with paired 95 % t-intervals. Above, middle: how much worse a student is than the same one with a
-teacher of its own width (dotted): lost accuracy in points for cross-entropy, 100 times the difference of log mean squared
-errors for the squared loss; linear between -3 and 3, logarithmic outside; below the line the other width is better. Below,
-left: the width of least cost seed by seed, geometric mean over seeds. Below, right: teachers of the student's width taken
-early, against the one stopped by validation, where least is kept. The linear theory's best capacity
-(`paper_figs.teacher_capacity`) counts features that all are the student's own, not neurons, and is not drawn.
+Above, middle: how much worse a student is than the same one with a teacher of its own width (dotted): lost accuracy in
+points for cross-entropy, 100 times the difference of log mean squared errors for the squared loss; linear between -3 and 3,
+logarithmic outside; below the line the other width is better. Below, left: the width of least cost seed by seed, geometric
+mean over seeds. Below, right: teachers of the student's width taken early, against the one stopped by validation, where
+least is kept. Lines join the points. The linear theory's best capacity (teacher_capacity) counts features that all are the
+student's own, not neurons, and is not drawn. The best width rises with the kept share for the squared loss, and for
+cross-entropy on Fashion-MNIST; on digits there it does not. It is about the student's own or larger: no smaller teacher is
+significantly better where at most a tenth is kept. The largest does harm at 0.05 kept and weight 0.5: 0.5 to 1.5 % (squared
+loss), 0.6 points (cross-entropy, Fashion-MNIST).
 
-The best width rises with the kept share for the squared loss, and for cross-entropy on Fashion-MNIST; on digits there it does
-not. It is about the student's own or larger: no smaller teacher is significantly better where at most a tenth is kept. The
-largest does harm at 0.05 kept and weight 0.5: 0.5 to 1.5 % (squared loss), 0.6 points (cross-entropy, Fashion-MNIST).
-Not run: Fashion-MNIST at 28 × 28 or with more rows; label noise; teachers of other depths.
+Cross-entropy: Adam from 0.002 (cosine), minibatches of 32; squared loss: NTK parameterisation, output minus initial output,
+SGD with momentum 0.9 from 0.1 (cosine), minibatches of 64. Students train for 500 steps, teachers on all rows for up to
+1,000. Labels as they are. All constants are chosen here; that smaller teachers win where little is kept is reported by
+Ben-Baruch et al. (2025, arXiv:2403.07854), for larger networks and data. Not run: Fashion-MNIST at 28 × 28 or with more
+rows; label noise; teachers of other depths. Recorded in data/network_teacher_capacity.csv, measured anew by ``python -m
+paper_figs network_capacity --recompute``.
 """
 
 from __future__ import annotations
@@ -115,7 +120,7 @@ def draw(table: Table) -> Figure:
         _draw_best(axes[2, i], where(table, kind="best", data=data))
         _draw_early(axes[2, 2 + i], where(table, kind="step", data=data))
         axes[2, i].set_title(f"{name}:\nbest width")
-        axes[2, 2 + i].set_title(f"{name}:\nearly, {np.nanmin(table['keep_fraction']):g} kept")
+        axes[2, 2 + i].set_title(f"{name}:\nearly, {100 * np.nanmin(table['keep_fraction']):g} % kept")
     axes[2, 0].set_ylabel("best width / student's width")
     axes[2, 2].set_ylabel("worse by (points or %)")
     places: tuple[Any, Any] = ("outside upper center", "outside lower center")
@@ -134,8 +139,9 @@ def _draw_widths(axis: Axes, rows: Table) -> None:
     shares = np.unique(rows["keep_fraction"])
     axis.axhline(0, color=INK, lw=0.6)
     axis.axvline(rows["student_width"][0], color=INK, lw=0.8, ls=":")
-    for f, color, shift in zip(shares, round_colors(len(shares)), np.geomspace(0.94, 1.06, len(shares)), strict=True):
-        _errorbar(axis, where(rows, keep_fraction=f), "o-", shift, color=color, label=f"{f:g} kept")
+    shifts = np.geomspace(0.94, 1.06, len(shares))
+    for f, color, marker, shift in zip(shares, round_colors(len(shares)), "os^D", shifts, strict=True):
+        _errorbar(axis, where(rows, keep_fraction=f), f"{marker}-", shift, color=color, label=f"{100 * f:g} % kept")
     _ticks(axis, rows, np.unique(rows["x"])[[0, 1, 2, 3, -1]], (-6, -2, -1, 0, 1, 2, 5, 20))
     axis.set_xlabel("teacher's width")
 
@@ -144,6 +150,7 @@ def _ticks(axis: Axes, rows: Table, x: Array, y: tuple[int, ...]) -> None:
     """Named by whole numbers; costs are linear near zero and logarithmic further off."""
     axis.set_xscale("log")
     axis.set_yscale("symlog", linthresh=3, linscale=1.3)
+    axis.margins(y=0.08)
     shown = [tick for tick in y if min(-1.0, rows["low"].min()) <= tick <= rows["high"].max()]
     axis.set_yticks(shown, [str(tick).replace("-", "−") for tick in shown])
     axis.set_xticks(x, [f"{tick:.0f}" for tick in x])
@@ -159,9 +166,9 @@ def _draw_best(axis: Axes, rows: Table) -> None:
         fill = "white" if w < 1 else COLORS[loss]
         label = f"{loss.replace('_', '-')}, weight {w:g}"
         _errorbar(axis, here | over, style, shift, color=COLORS[loss], mfc=fill, label=label)
-    axis.set(xscale="log", yscale="log", xlabel="kept share of the rows")
+    axis.set(xscale="log", yscale="log", xlabel="kept rows (%)")
     shares = np.unique(rows["x"])
-    axis.set_xticks(shares, [f"{f:g}" for f in shares])
+    axis.set_xticks(shares, [f"{100 * f:g}" for f in shares])
     axis.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
     for side in (axis.xaxis, axis.yaxis):
         side.set_minor_locator(NullLocator())

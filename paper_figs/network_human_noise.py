@@ -1,22 +1,23 @@
 r"""Labels that people got wrong (CIFAR-10N) beside random flips of the same rate: best teacher weights, and what they gain.
 
-CIFAR-10 at half resolution, 8,000 training, 2,000 validation and 2,000 test images; people's labels of Wei et al. (2022,
-arXiv:2110.12088): the vote of three people (9 % wrong), one of them (17 %), a wrong one wherever there is one (40 %); and the
-true ones. Beside each, flips of the same rate to any class; beside the last, flips by people's confusion of classes too. The
-teacher sees all rows, stopped where its loss on validation labels of the same kind is least; students see random shares.
-Above: squared loss, 128-128 ReLU networks, SGD; below: cross-entropy with temperature 4, small strided convolutions, Adam; 300
-steps of 64 for all. Varied: labels, share kept, weight on the teacher (squared loss up to 1.25, cross-entropy up to 1).
+Varied: the labels (true, the vote of three people, 9 % wrong, one of them, 17 %, a wrong one wherever there is one, "worst",
+40 %), or flips of the same rate to any class, beside "worst" also by people's confusion of classes; the kept share; the
+teacher weight (squared loss up to 1.25, cross-entropy up to 1).
+Tuned: architectures and learning rates, chosen from eight by the test accuracy of one seed's teachers, clean and "worst"; at
+the right the weight, by accuracy on validation labels as wrong as the training labels.
+Seeds: 5, paired by split, subset, initialisation and minibatches; 95 % intervals (Student's; middle: bootstrap over seeds).
+Sizes: CIFAR-10 at half resolution, 8,000 training, 2,000 validation and 2,000 test images. Squared loss: 128-128 ReLU
+networks, SGD; cross-entropy at temperature 4: strided convolutions of 12 and 24 channels, Adam; 300 steps of 64 for all.
+
+The teacher sees all rows, stopped where its loss on validation labels of the same kind is least; students see random shares.
 Left: test error against true labels with a tenth kept, "worst" labels (of probabilities with cross-entropy); lines: what the
 two students at weights 0 and 1 say of all others if a student is affine in its weight, no constant fitted. Middle: weight of
-least test error, the vertex of a parabola through the mean errors, within the grid. Right: accuracy at the weight that is best
-by accuracy on validation labels, as wrong as the training labels, less that of labels alone; a tenth kept (large) and all
-(small).
-Points: 5 seeds, with 95 % intervals (Student's; middle: bootstrap over seeds); paired by split, subset, initialisation and
-minibatches.
-Architectures and learning rates were chosen from eight by the test accuracy of one seed's teachers, clean and "worst"; weights
-are chosen as told. Not run: other architectures, the 50,000 images, full resolution. Recorded by
-`empirical.experiments.human_noise`; of its units (column `revision`) some by code that draws other random numbers for flips
-and minibatches than the present one.
+least test error, the vertex of a parabola through the mean errors, within the grid. Right: accuracy at the chosen weight
+less that of labels alone; a tenth kept (large) and all (small).
+
+People's labels: Wei et al. (2022, arXiv:2110.12088). Not run: other architectures, the 50,000 images, full resolution.
+Recorded in data/network_human_noise.csv; of its units (column ``revision``) some by code that draws other random numbers for
+flips and minibatches than the present one. Measured anew by ``python -m paper_figs network_human_noise --recompute``.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def vertex(parabolas: Floats, low: float, high: float) -> Floats:
 
 def draw(table: Table) -> Figure:
     """A row of panels per loss: errors over the weight, best weight over the share kept, gain over the rate of mistakes."""
-    figure, axes = plt.subplots(2, 3, figsize=(PAGE, 4.6))
+    figure, axes = plt.subplots(2, 3, figsize=(PAGE, 4.9))
     for row, (loss, name) in zip(axes, LOSSES.items(), strict=True):
         here = where(table, loss=loss)
         _draw_errors(row[0], where(here, labels="worst", keep_fraction=np.min(table["keep_fraction"])), name)
@@ -138,7 +139,7 @@ def _draw_errors(axis: Any, table: Table, name: str) -> None:
         line, points = (where(table, noise=noise, quantity=quantity) for quantity in ("prediction", "error"))
         axis.plot(line["x"], line["value"], dashes, color=KINDS["worst"][1], lw=0.9)
         _points(axis, points, 0.015 * (i - 1), KINDS["worst"][1], marker)
-    axis.set(xlabel="weight on the teacher", ylabel="test error per class", title=f"{name}: worst, a tenth kept")
+    axis.set(xlabel="teacher weight", ylabel="test error per class", title=f"{name}\nworst labels, 10 % kept")
 
 
 def _draw_weights(axis: Any, table: Table, name: str) -> None:
@@ -156,11 +157,11 @@ def _draw_weights(axis: Any, table: Table, name: str) -> None:
     shares = np.unique(table["x"])
     axis.set(
         xscale="log",
-        xlabel="share kept",
-        ylabel="best weight on the teacher",
-        title=name,
+        xlabel="kept share of the rows (%)",
+        ylabel="best teacher weight",
+        title=f"{name}\nbest weights",
         xticks=shares,
-        xticklabels=[f"{f:g}" for f in shares],
+        xticklabels=[f"{100 * f:g}" for f in shares],
     )
     axis.minorticks_off()
 
@@ -175,7 +176,8 @@ def _draw_gains(axis: Any, table: Table, name: str) -> None:
                     percent = {key: 100 * points[key] for key in ("value", "low", "high")}
                     _points(axis, points | percent, shift, color, MARKERS[noise], ms=size)
     axis.axhline(0.0, color=GREY, lw=0.6, ls=":", zorder=0)
-    axis.set(xlabel="share of labels that are wrong", ylabel="gain in accuracy (points)", title=name)
+    axis.set(xlabel="share of labels that are wrong", ylabel="gain in accuracy (points)")
+    axis.set_title(f"{name}\n10 % kept (large), all (small)")
 
 
 def _points(axis: Any, points: Table, shift: float, color: str, marker: str, **more: Any) -> None:

@@ -1,22 +1,29 @@
-r"""Repeated self-distillation of trained networks beside the kernel's path: it hurts on clean labels, helps first under noise.
+r"""Repeated self-distillation of networks beside the kernel's path: with squared loss the first round helps under label noise.
+
+Varied: the data, the share of training labels that are another class (0, 20, 40 %), the teacher weight w, the round, and the
+learner.
+Tuned: the learning rate of the fully connected networks, 0.5, chosen from a few by the kernel's path on one split, so that
+round 0 fits more than half of the label noise and there is something to remove; nothing else.
+Seeds: 8, each with a split, noise and networks of its own, the kernel with the same splits and noise. Points: means with 95
+% t-intervals (of errors: of the logarithm of the ratio to round 0, paired).
+Sizes: 1,200 training images; 449 test images of digits, 2,000 of Fashion-MNIST. Squared loss: 128-128 ReLU networks, 300
+steps of 64; cross-entropy at temperature 4: convolutions of 8 and 16 channels, 250 steps of 32.
 
 Networks are trained by minibatch steps without a ridge: the budget regularises. Round 0 learns labels, each next one (1 - w)
-labels + w outputs of the one before it. Lines: the same chain of the analytic tangent kernel of infinite width under the same
-steps, whose filter is h at round 0 and h ((1 - w) + w m) after a round with m; no constant is fitted. Points: mean and 95 %
-t-interval over 8 seeds (of errors: of the logarithm of the ratio to round 0, paired), each with a split, noise and networks of
-its own; the kernel has the same splits and noise. Squares: 128-128 ReLU networks with squared loss, all rounds of one
-initialisation and the same minibatches (digits only); circles: the same, each round anew; triangles: convolutional networks
-with cross-entropy and temperature 4, each round anew. These have no line: the kernel is not theirs.
-Upper two rows: test error against true labels at teacher weight 1 over that of round 0 (of probabilities with cross-entropy);
-0, 20 and 40 % of the training labels are another class. Lowest row, digits with 40 %: weights 0.5, 0.75 and 1; size of the
-outputs at the training points over that of round 0; share of the label noise that is fitted.
-The learning rate of the fully connected networks, 0.5, was chosen from a few by the kernel's path on one split: round 0 fits
-more than half of the label noise, so that there is something to remove. It decides the picture: at 0.1, where the budget alone
-removes most of it, errors rose from the first round on at every noise, the kernel's and, in a trial of three splits, the
-networks' (not recorded). Nothing else is tuned. Varied: data, noise, weight, round. The questions are those of Mobahi,
-Farajtabar & Bartlett (2020, arXiv:2002.05715) and Borup & Andersen (2021, arXiv:2102.13088), whose networks are larger. Not
-run: squares on Fashion-MNIST. Recorded by `empirical.experiments.rounds`; seeds 1 to 7 by code whose flips and minibatches
-draw other random numbers than the present one (column `revision`).
+labels + w outputs of the one before it. Lines: the same chain of the analytic tangent kernel of infinite width under the
+same steps, whose filter is h at round 0 and h ((1 - w) + w m) after a round with m; no constant is fitted. Squares: squared
+loss, all rounds of one initialisation and the same minibatches (digits only); circles: the same, each round anew; triangles:
+convolutional networks with cross-entropy, each round anew. These have no line: the kernel is not theirs. Upper two rows:
+test error against true labels at w = 1 over that of round 0 (of probabilities with cross-entropy). Lowest row, digits with
+40 %: weights 0.5, 0.75 and 1; then, at w = 1, the size of the outputs at the training points over that of round 0, and the
+share of the label noise that is fitted.
+
+The learning rate decides the picture: at 0.1, where the budget alone removes most of the noise, errors rose from the first
+round on at every noise, the kernel's and, in a trial of three splits, the networks' (not recorded). The questions are those
+of Mobahi, Farajtabar & Bartlett (2020, arXiv:2002.05715) and Borup & Andersen (2021, arXiv:2102.13088), whose networks are
+larger. Not run: squares on Fashion-MNIST. Recorded in data/network_rounds.csv; seeds 1 to 7 by code whose flips and
+minibatches draw other random numbers than the present one (column ``revision``). Measured anew by ``python -m paper_figs
+network_rounds --recompute``.
 """
 
 from __future__ import annotations
@@ -39,7 +46,7 @@ LEARNERS = {
     "anew": ("squared loss, each anew", OKABE_ITO[1], "o", 0.0),
     "cnn": ("convolutional, cross-entropy", OKABE_ITO[2], "^", 0.12),
 }
-WEIGHTS = {0.5: OKABE_ITO[5], 0.75: OKABE_ITO[4], 1.0: OKABE_ITO[1]}
+WEIGHTS = {0.5: (OKABE_ITO[5], ":"), 0.75: (OKABE_ITO[4], "--"), 1.0: (OKABE_ITO[0], "-")}
 LIMITS = {"digits": (0.75, 3.0), "fashion_mnist": (0.84, 1.22)}
 TICKS = {"digits": (0.8, 1.0, 1.5, 2.0, 3.0), "fashion_mnist": (0.85, 0.9, 1.0, 1.1, 1.2)}
 QUANTITIES = ("error", "size", "noise_kept")
@@ -96,26 +103,28 @@ def draw(table: Table) -> Figure:
         for axis, noise in zip(row, noises, strict=True):
             _draw_learners(axis, where(table, data=data, noise=noise, teacher_weight=1.0, quantity="error"))
             axis.axhline(1.0, color=GREY, lw=0.6, ls=":", zorder=0)
-            axis.set(yscale="log", title=f"{name}: {noise:.0%} wrong", ylim=LIMITS[data])
+            axis.set(yscale="log", title=f"{name}: {100 * noise:.0f} % flipped", ylim=LIMITS[data])
             axis.minorticks_off()
             axis.set(yticks=TICKS[data], yticklabels=[f"{tick:g}" for tick in TICKS[data]])
         row[0].set_ylabel("test error / that of round 0")
     weights, size, noise_kept = axes[2]
     digits = where(table, data="digits", noise=noises[-1])
-    for w, color in WEIGHTS.items():
+    for w, (color, dashes) in WEIGHTS.items():
         here = where(digits, teacher_weight=w, quantity="error")
         line = where(here, learner="kernel")
-        weights.plot(line["round"], line["value"], color=color)
+        weights.plot(line["round"], line["value"], color=color, ls=dashes)
         _points(weights, where(here, learner="same"), color, "s", 0.08 * (w - 0.75) / 0.25, f"$w$ = {w:g}")
     weights.axhline(1.0, color=GREY, lw=0.6, ls=":", zorder=0)
-    weights.set(title="digits, 40% wrong: error", ylabel="relative to round 0", ylim=(0.82, 1.01))
+    weights.set(
+        title=f"digits: {100 * noises[-1]:.0f} % flipped, weights", ylabel="test error / that of round 0", ylim=(0.82, 1.01)
+    )
     weights.legend(loc="lower left", ncols=3, columnspacing=0.8, handletextpad=0.2, borderaxespad=0.1)
-    for axis, quantity, title in (
-        (size, "size", "size of the outputs, $w$ = 1"),
-        (noise_kept, "noise_kept", "share of the noise, $w$ = 1"),
+    for axis, quantity, what, label in (
+        (size, "size", "outputs", "size / that of round 0"),
+        (noise_kept, "noise_kept", "noise", "share of the noise fitted"),
     ):
         _draw_learners(axis, where(digits, teacher_weight=1.0, quantity=quantity))
-        axis.set_title(title)
+        axis.set(title=f"digits: {100 * noises[-1]:.0f} % flipped, {what}", ylabel=label)
     noise_kept.set_ylim(bottom=0)
     for axis in axes.ravel():
         axis.set(xlabel="round", xticks=np.unique(table["round"]))

@@ -1,19 +1,24 @@
-"""Which rule foretells the teacher weight of trained students: predicted against measured optima, and accuracy lost by use.
+"""Two trained students foretell the best teacher weight closest; a kernel fed their teacher ranks as well but is further off.
 
-The cells of network_weights: data set, loss, label noise and kept share, 8 seeds each. Upper row: optimal weight as measured,
-across, and as predicted from validation points, upwards, within -0.4 and 1.6; every cell from all its seeds. Filled: the
-squared error's optimum, measured by the parabola through all weights' test errors with true labels; open: the scale-free
-optimum (greatest cosine with the labels), measured on the test points of the two ends. Predictions use validation labels as
-noisy as the training labels; circles: digits, squares: Fashion-MNIST. Label noise shrinks the mean of the labels given the
-image, which moves the squared error's optimum and not the scale-free one. Grey symbols: the teacher moves the student by
-less than 0.15 of its size. Numbers: rank correlation with its 95 % interval over cells, and the mean distance of the weights.
-a: the closed form of the two networks at weights 0 and 1. b, c: students of the tangent kernel of infinite width under the
-networks' own training (its momentum filter), fed the network's teacher, or the kernel's own, stopped where its validation
-error is least. Kernels speak of squared loss only.
-Below: test accuracy lost, in points, by a seed that uses a rule's weight of its own validation points within 0 and 1, against
-the best weight of the grid within 0 and 1, chosen for each seed on the other seeds' test accuracy: mean over cells, with 95 %
-intervals over seeds. Negative: the rule did better than that choice. "clean": with true validation labels. Gaps to the first
-rows tell what a rule is worth; constants beside them need no rule.
+Varied: the rule and its criterion, over the cells of network_weights: data set, loss, label noise and kept share.
+Tuned: the weight, by each rule on the validation points of each seed, whose labels are as noisy as the training labels
+("clean": true ones); the yardstick below is the best weight of the grid within 0 and 1, chosen for each seed on the other
+seeds' test accuracy.
+Seeds: 8 in every cell, those of network_weights; above, every cell from all its seeds; below, 95 % intervals over seeds.
+Sizes: 30 cells of each data set, 15 for kernels; networks and numbers of points as in network_weights.
+
+Upper row: optimal weight as measured, across, and as predicted, upwards, clipped to -0.4 and 1.6. Filled: the squared
+error's optimum, measured by the parabola through all weights' test errors with true labels; open: the scale-free optimum
+(greatest cosine with the labels), measured on the test points of the two ends; symbols: the share of labels flipped. Label
+noise shrinks the mean of the labels given the image, which moves the squared error's optimum and not the scale-free one.
+Grey symbols: the teacher moves the student by less than 0.15 of its size. Numbers: rank correlation with its 95 % interval
+over cells, and the mean distance of the weights. a: the closed form of the two networks at weights 0 and 1. b, c: students
+of the tangent kernel of infinite width under the networks' own training (its momentum filter), fed the network's teacher, or
+the kernel's own, stopped where its validation error is least. Kernels speak of squared loss only.
+
+Below: test accuracy lost, in points, by a seed that uses a rule's weight, within 0 and 1, against the yardstick: mean over
+cells. Negative: the rule did better. Gaps to the first rows tell what a rule is worth; constants beside them need no rule.
+The table is that of network_weights; measured anew by ``python -m paper_figs network_rules --recompute``.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from matplotlib.lines import Line2D
 from empirical.bridge import vertex
 from empirical.cells import BOUNDS, CRITERIA, RULES, Cell, agreement_of, regrets_of
 from empirical.pairs import scale_free_weight
-from paper_figs.network_weights import TITLES, cells
+from paper_figs.network_weights import NAMES, TITLES, cells
 from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, stack, where
 
 IDENTIFIABLE = 0.15
@@ -104,45 +109,50 @@ def draw(table: Table) -> Figure:
         _scatter(axis, table, rule)
         axis.set_xticks(np.arange(0.0, BOUNDS[1], 0.5))
         axis.set_title(f"{letter}  {rule}", loc="left")
+        axis.set_xlabel("measured weight")
     upper.axes[0].set_ylabel("predicted weight")
-    upper.axes[1].set_xlabel("measured weight")
-    noises = np.unique(table["noise"][np.isfinite(table["noise"])]).tolist()
     handles = [
-        Line2D([], [], color=c, marker="o", ms=4, lw=0, label=f"noise {p:g}") for p, c in zip(noises, OKABE_ITO, strict=False)
+        Line2D([], [], color=color, marker=marker, ms=4, lw=0, label=f"{100 * p:.0f} % flipped")
+        for p, (color, marker) in _looks(table).items()
     ]
     handles += [
-        Line2D([], [], color=INK, marker="o", ms=4, lw=0, label="squared error"),
-        Line2D([], [], color=INK, marker="o", ms=4, lw=0, mfc="none", label="scale-free"),
+        Line2D([], [], color=INK, marker="D", ms=3.5, lw=0, label="filled: squared error"),
+        Line2D([], [], color=INK, marker="D", ms=3.5, lw=0, mfc="none", label="open: scale-free"),
     ]
     upper.legend(handles=handles, loc="outside upper center", ncols=6)
     lost = where(table, kind="regret")
     pairs = list(dict.fromkeys(zip(lost["data"].tolist(), lost["loss"].tolist(), strict=True)))
     if pairs:
         _regrets(lower.subplots(1, len(pairs), sharey=True, squeeze=False)[0], lost, pairs)
-        lower.supxlabel("test accuracy lost, points", fontsize=8)
     return figure
+
+
+def _looks(table: Table) -> dict[float, tuple[str, str]]:
+    """Colour and marker of each label noise."""
+    noises = np.unique(table["noise"][np.isfinite(table["noise"])]).tolist()
+    return dict(zip(noises, zip(OKABE_ITO, "os^", strict=False), strict=False))
 
 
 def _scatter(axis: Axes, table: Table, rule: str) -> None:
     low, high = BOUNDS
     axis.plot([low, high], [low, high], color=GREY, lw=0.6)
-    of_noise = dict(zip(np.unique(table["noise"][np.isfinite(table["noise"])]).tolist(), OKABE_ITO, strict=False))
-    texts = []
+    looks, texts = _looks(table), []
     for criterion in CRITERIA:
         points = where(table, kind="weight", rule=rule, criterion=criterion)
-        for measured, value, noise, moved, data in zip(
-            *(points[name].tolist() for name in ("measured", "value", "noise", "moved", "data")), strict=True
+        for measured, value, noise, moved in zip(
+            *(points[name].tolist() for name in ("measured", "value", "noise", "moved")), strict=True
         ):
-            color = of_noise[noise] if moved >= IDENTIFIABLE else GREY
+            color, marker = looks[noise]
+            color = color if moved >= IDENTIFIABLE else GREY
             face = color if criterion == "squared error" else "none"
             x, y = np.clip([measured, value], low, high)
-            axis.plot(x, y, "o" if data == "digits" else "s", ms=3.5, color=color, mfc=face, mew=0.7, clip_on=False)
+            axis.plot(x, y, marker, ms=3.5, color=color, mfc=face, mew=0.7, clip_on=False)
         if len(points["value"]):
             rank, apart = (where(table, kind=kind, rule=rule, criterion=criterion) for kind in ("rank", "distance"))
-            texts.append(
-                f"{criterion}: {rank['value'][0]:.2f} [{rank['low'][0]:.2f}, {rank['high'][0]:.2f}], {apart['value'][0]:.2f}"
-            )
-    axis.text(0.02, 0.99, "\n".join(texts), transform=axis.transAxes, va="top", fontsize=6)
+            interval = f"[{rank['low'][0]:.2f}, {rank['high'][0]:.2f}]"
+            fill = "filled" if criterion == "squared error" else "open"
+            texts.append(f"{fill}: {rank['value'][0]:.2f} {interval}, off by {apart['value'][0]:.2f}")
+    axis.text(0.02, 0.99, "\n".join(texts), transform=axis.transAxes, va="top", fontsize=6.5)
     axis.set(xlim=(low, high), ylim=(low, high + 0.4))  # with room for the text
     axis.set_yticks(np.arange(0.0, high, 0.5))
 
@@ -155,6 +165,8 @@ def _regrets(axes: Sequence[Axes], lost: Table, pairs: Sequence[tuple[str, str]]
         value, low, high = (100 * here[name] for name in ("value", "low", "high"))
         axis.errorbar(value, place, xerr=[value - low, high - value], fmt="o", ms=3, lw=0.8, color=OKABE_ITO[0])
         axis.axvline(0, color=GREY, lw=0.6)
-        axis.set_title(f"{data.replace('_', '-')},\n{TITLES[loss]}", fontsize=7.5)
+        axis.set_xlabel("accuracy lost (points)")
+        axis.set_title(f"{NAMES.get(data, data)},\n{TITLES[loss]}")
     axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylabel("weight by")
     axes[0].invert_yaxis()

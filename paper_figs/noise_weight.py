@@ -1,13 +1,17 @@
 """The optimal teacher weight rises with label noise and passes one (Das & Sanghavi, 2023, arXiv:2301.13304).
 
-Varied: the variance of the label noise, over the mean square of the signal, and the ridge. Fixed design: the 442 diabetes
-inputs of scikit-learn, 10 standardised features, linear kernel; the signal is the linear fit of the true labels, of mean
-square 1. Lines: the weight with the least expected error of the parameters, and of the predictions at the training points
-(`kdtheory.weights.expected_curve`). Points: labels simulated 200 times per noise level, two ridge fits each by linear solves,
-on the labels and on the teacher; vertex of the averaged parabola, with the 95 % percentile interval of 1,000 bootstrap samples
-of the draws. The weight is tuned on the known signal. Dotted: the limits of infinite noise, all above 1.
-Right: what the paper reports for networks, second-hand (`data/das_sanghavi_reported.csv`): cross-entropy, linear probes, so
-not comparable with the left; only the direction is. Its weights are from a grid; "noisy" is the share of labels.
+Varied: the variance of the label noise over the mean square of the signal, the ridge, and whose error is counted.
+Tuned: the teacher weight, on the known signal, which no user has.
+Seeds: 200 draws of the labels per noise level; points are vertices of the averaged parabola with the 95 % percentile
+interval of 1,000 bootstrap samples of the draws.
+Sizes: the 442 diabetes inputs of scikit-learn, 10 standardised features; a fixed design, so no test points.
+
+Linear kernel; the signal is the linear fit of the true labels, of mean square 1. Lines: the weight with the least expected
+error of the parameters, and of the predictions at the training points (``kdtheory.weights.expected_curve``). Points: labels
+simulated, two ridge fits each by linear solves, on the labels and on the teacher. Dotted: the limits of infinite noise, all
+above 1. Right: what the paper reports for networks, second-hand (``das_sanghavi_reported.csv``): cross-entropy, linear
+probes, so not comparable with the left; only the direction is. Its weights are from a grid; "noisy" is the share of labels.
+Design, ridges and noise levels are chosen here.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import StandardScaler
 
 import kdtheory as kd
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, plain, stack, where
 from paper_figs.toy import DATA
 
 RIDGES = (10.0, 100.0, 1000.0)
@@ -116,15 +120,19 @@ def draw(table: Table) -> Figure:
             w = points["teacher_weight"]
             style: dict[str, Any] = {"fmt": marker, "ms": 3, "color": color, "mfc": "white", "mew": 0.8, "lw": 0.8}
             axis.errorbar(
-                points["noise_variance"], w, [w - points["low"], points["high"] - w], label=f"ridge {ridge:g}", **style
+                points["noise_variance"], w, [w - points["low"], points["high"] - w], label=f"ridge {ridge:,g}", **style
             )
         axis.axhline(1.0, color=INK, lw=0.6)
         axis.axhline(0.0, color=GREY, lw=0.6)
         axis.set(xscale="log", xlabel="noise variance / signal", title=f"error of the {error.rstrip('s')}s")
+        plain(axis.xaxis)
+    for dash, width, label in (("-", 1.2, "theory"), (":", 0.8, "infinite noise")):
+        axes[0].plot([], [], dash, color=INK, lw=width, label=label)
     axes[0].set_ylabel("optimal teacher weight")
-    axes[0].legend(loc="lower right")
+    axes[1].set_ylabel("optimal teacher weight")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=5, columnspacing=1.2)
     _draw_reported(axes[2], where(table, kind="reported"))
-    title = f"Diabetes inputs, 442 points, 10 features, {DRAWS} draws of the labels; dotted: infinite noise"
+    title = f"Diabetes inputs, 442 points, 10 features, points: {DRAWS} draws of the labels"
     figure.suptitle(title, fontsize=8.5)
     return figure
 
@@ -135,7 +143,7 @@ def _draw_reported(axis: Any, reported: Table) -> None:
     columns = (reported["dataset"], reported["noise_share"], reported["teacher_weight"], reported["gain"])
     cells = []
     for name, share, weight, gain in zip(*columns, strict=True):
-        cells.append([name, f"{share:.0%}", f"{weight:g}", f"{gain:+.2f}".replace("-", "\u2212")])
+        cells.append([name, f"{100 * share:g} %", f"{weight:g}", f"{gain:+.2f}".replace("-", "\u2212")])
     sheet = axis.table(
         cells,
         colLabels=["data", "noisy", "weight", "gain"],

@@ -1,15 +1,17 @@
 """Tuning from one fit: the leave-one-out derivative finds the weight in the proportional limit, the plain plug-in does not.
 
-White Gaussian features, half as many as points, signal and noise of variance 1. Varied: the penalty per example (ridge over
-points) 0.1, 0.2, 1 and 5, and the number of points, 100 to 1,600. Points: mean and 95 % t-interval, over 480 seeds at 100
-points down to 30 at 1,600, of `kdtheory.one_shot_weight`, which sees the training labels only; a seed serves every penalty and
-method, so that these deviate together. Lines: the limits, that of the optimal weight by `kdtheory.asymptotics`, that of the
-plain plug-in derived in `plain_limit`.
-Right: what the limit of the plain weight costs, its excess risk over what the optimal weight gains (line), and the mean
-excess of the estimates at 1,600 points, which adds their scatter (points): there the scatter that all three have costs as
-much as the bias that one has.
-"Plain" is the degrees-of-freedom plug-in, tr S²/n for the student, as given in the reproduction that we worked from. The final
-text of the paper (Dang, Patil & Rinaldo, 2026, arXiv:2602.17565) was not available to us; no claim about the paper is made.
+Varied: the penalty per example (ridge over points) 0.1, 0.2, 1 and 5, the number of points, 100 to 1,600, and the estimate.
+Tuned: the teacher weight, by each estimate on the training labels alone (``kdtheory.one_shot_weight``); nothing else.
+Seeds: 480 at 100 points, half as many with each doubling, 30 at 1,600; points are means with 95 % t-intervals. A seed serves
+every penalty and estimate, so that these deviate together.
+Sizes: 100 to 1,600 training points, half as many white Gaussian features; no test points, excess risk is taken in the limit.
+
+Lines: the limits, that of the optimal weight by ``kdtheory.asymptotics``, that of the plain plug-in derived in
+``plain_limit``. Signal and noise have variance 1. Right: what the limit of the plain weight costs, its excess risk over what
+the optimal weight gains (line), and the mean excess of the estimates at 1,600 points, which adds their scatter (points):
+there the scatter that all three have costs as much as the bias that one has. "Plain" is the degrees-of-freedom plug-in, the
+trace of S² over n for the student, as given in the reproduction that we worked from. The final text of the paper (Dang,
+Patil & Rinaldo, 2026, arXiv:2602.17565) was not available to us; no claim about the paper is made.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ SEEDS = {100: 480, 200: 240, 400: 120, 800: 60, 1600: 30}  # per number of point
 FEATURES_PER_POINT = 0.5
 SIGNAL_SQUARE, NOISE_VARIANCE = 1.0, 1.0
 METHODS = {"leave-one-out": "leave-one-out", "gcv-derivative": "GCV derivative", "gcv": "plain plug-in"}
+LIMITS = {"optimal limit": "limit of the best weight", "plain limit": "limit of the plain plug-in"}
 LIMIT_POINTS = 1000  # white features: the limits depend on the ratio alone
 LINE = np.logspace(-2, 1.3, 40)  # penalties of the right panel
 STEP = 0.02  # of log ridge
@@ -120,10 +123,11 @@ def draw(table: Table) -> Figure:
         axis = figure.add_subplot(grid[i // 2, i % 2])
         _draw_weights(axis, where(table, penalty=penalty))
         axis.set_title(f"penalty per example {penalty:g}")
-        axis.set(xlabel="points" if i >= 2 else "", ylabel="teacher weight" if i % 2 == 0 else "")
+        axis.set(xlabel="training points" if i >= 2 else "", ylabel="teacher weight" if i % 2 == 0 else "")
     _draw_costs(figure.add_subplot(grid[:, 2]), table)
     figure.suptitle(
-        f"White features, half as many as points; {min(SEEDS.values())} to {max(SEEDS.values())} seeds", fontsize=8.5
+        f"Teacher weight from one fit; half as many features as points; {min(SEEDS.values())} to {max(SEEDS.values())} seeds",
+        fontsize=8.5,
     )
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, columnspacing=1.2)
@@ -139,7 +143,7 @@ def _looks() -> list[tuple[str, str, str, float]]:
 def _draw_weights(axis: Any, panel: Table) -> None:
     """Estimates over the number of points, and the two limits."""
     for kind, color, dash in (("optimal limit", INK, "-"), ("plain limit", OKABE_ITO[1], "--")):
-        axis.axhline(where(panel, kind=kind)["teacher_weight"][0], color=color, ls=dash, lw=1.0, label=kind)
+        axis.axhline(where(panel, kind=kind)["teacher_weight"][0], color=color, ls=dash, label=LIMITS[kind])
     for method, color, marker, shift in _looks():
         points = where(panel, kind=method)
         style: dict[str, Any] = {
@@ -152,7 +156,7 @@ def _draw_weights(axis: Any, panel: Table) -> None:
             "label": METHODS[method],
         }
         axis.errorbar(points["points"] * 1.09**shift, points["teacher_weight"], points["teacher_weight_interval"], **style)
-    axis.set(xscale="log", xticks=list(SEEDS), xticklabels=[str(n) for n in SEEDS])
+    axis.set(xscale="log", xticks=list(SEEDS), xticklabels=[f"{n:,}" for n in SEEDS])
     axis.minorticks_off()
 
 
@@ -168,5 +172,7 @@ def _draw_costs(axis: Any, table: Table) -> None:
         style: dict[str, Any] = {"fmt": marker, "ms": 3, "color": color, "mfc": "white", "mew": 0.8, "lw": 0.8}
         axis.errorbar(points["penalty"] * 1.09**shift, 100 * mean, 100 * half, **style)
     axis.axhline(0.0, color=GREY, lw=0.6)
-    axis.set(xscale="log", xlabel="penalty per example", ylabel="excess risk / gain of the optimal weight (%)")
-    axis.set_title(f"cost: limit, and at {max(SEEDS):,} points")
+    axis.set(xscale="log", xlabel="penalty per example", ylabel="excess risk / gain of the best weight (%)")
+    axis.set_xticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
+    axis.minorticks_off()
+    axis.set_title(f"its cost: limit (line),\nat {max(SEEDS):,} points (points)")

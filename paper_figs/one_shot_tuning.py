@@ -1,21 +1,25 @@
 """One fit tunes the weight: leave-one-out finds what a validation split finds, without the split; both mend the ridge grid.
 
-Twelve real regression sets, RBF (gamma = 1/features) and linear kernel; inputs and target standardised by the training points.
-Per random split: half of the rows to train, at most 1,000; a quarter to validate, at most 500; the rest to test, at most
-4,000. Every method trains on the same points. "By validation" chooses ridge and weights on the validation points; "by
-leave-one-out" and "by plain GCV" see the training points alone, and take the ridge where their own estimate is least ("at
-GCV's ridge": where the estimate without distillation is least, then the weight there). No choice sees a test point. Mean and
-95 % t-interval over 10 splits of the difference to ridge regression tuned by validation, paired, in per cent of its mean test
-error; splits of one data set overlap, so the interval speaks about this data set.
+Varied: twelve real regression sets, the kernel (RBF with gamma = 1/features, linear), ridges per decade (1 or 4, from 1e-6
+to 1e6), and seven ways to choose ridge and weight.
+Tuned: ridge and weights; "by validation" on the validation points, "by leave-one-out" and "by plain GCV" on the training
+points alone, where their own estimate is least ("at GCV's ridge": the ridge where the estimate without distillation is
+least, then the weight there). Every method trains on the same points; no choice sees a test point.
+Seeds: 10 random splits; mean and 95 % t-interval of the paired difference to ridge regression tuned by validation, in per
+cent of its mean test error. Splits of one data set overlap, so the interval speaks about this data set.
+Sizes: half of the rows to train, at most 1,000 (beside each name); a quarter to validate, at most 500; the rest to test, at
+most 4,000. Inputs and target are standardised by the training points.
 
 On one ridge per decade the weight gains what the grid had missed (RBF: kin8nm, communities), by leave-one-out as by
 validation. On four per decade one round gains nothing that the interval can see, as the sign rule says; three rounds by
-validation gain on two sets of twelve and lose on others. Plain GCV fails with the RBF kernel on three sets, whether or not it
-chooses the weight: one minus the leverage differs by decades between points that nearly repeat others and those that stand
-alone, GCV takes its mean for all, and the ridge that it chooses interpolates.
+validation gain on two sets of twelve and lose on others. Plain GCV fails with the RBF kernel on three sets, whether or not
+it chooses the weight: one minus the leverage differs by decades between points that nearly repeat others and those that
+stand alone, GCV takes its mean for all, and the ridge that it chooses interpolates. Axes are linear within 1 %, logarithmic
+beyond.
 
-With KDTHEORY_DATA set all twelve are computed, in some minutes. Sets that are not at hand come from
-data/one_shot_tuning.csv, which this writes: python -m paper_figs.one_shot_tuning --record FILE
+All settings are chosen here; no paper states them. With KDTHEORY_DATA set all twelve are computed, in some minutes. Sets
+that are not at hand come from data/one_shot_tuning.csv, which this writes: ``python -m paper_figs.one_shot_tuning --record
+FILE``
 """
 
 from __future__ import annotations
@@ -186,25 +190,30 @@ def draw(table: Table) -> Figure:
         for j, kernel in enumerate(KERNELS):
             axis = figure.add_subplot(space[i, j])
             _differences(axis, where(table, ridges_per_decade=grid, kernel=kernel), names)
-            axis.set_title(f"{'RBF' if kernel == 'rbf' else kernel} kernel, {grid} ridge{'s' if grid > 1 else ''} per decade")
-            axis.set_yticks(range(len(names)), _labels(table, names) if j == 0 else [""] * len(names))
+            axis.set_title(f"{_kernel(kernel)} kernel, {grid} ridge{'s' if grid > 1 else ''} per decade")
+            axis.set_yticks(range(len(names)), _labels(table, names))
+            axis.tick_params(labelleft=j == 0)
+            axis.set_ylabel("data set, training points" if j == 0 else "")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     _errors(figure.add_subplot(space[-1, :]), where(table, ridges_per_decade=list(GRIDS)[-1]), names)
     mark = "; †: recorded" if "recorded" in table["computed"] else ""
     figure.suptitle(
-        f"Test error against ridge regression tuned by validation, {SEEDS} random splits each\n"
-        f"Beside each name: its number of training points{mark}",
+        f"Test error against A, ridge regression tuned by validation: {SEEDS} random splits each{mark}",
         fontsize=8.5,
     )
     return figure
+
+
+def _kernel(kernel: str) -> str:
+    return "RBF" if kernel == "rbf" else kernel
 
 
 def _labels(table: Table, names: list[str]) -> list[str]:
     """Name and number of training points; a dagger where the result was recorded."""
     blocks = [(name, where(table, data=name)) for name in names]
     return [
-        f"{name}{'†' if rows['computed'][0] == 'recorded' else ''}, {rows['n_train'][0]}".replace("_", " ")
+        f"{name}{'†' if rows['computed'][0] == 'recorded' else ''}, {rows['n_train'][0]:,}".replace("_", " ")
         for name, rows in blocks
     ]
 
@@ -217,7 +226,7 @@ def _differences(axis: Axes, rows: Table, names: list[str]) -> None:
         places = np.arange(len(names)) + (k - 2.5) * 0.13
         style: dict[str, Any] = {"color": OKABE_ITO[k], "marker": "os^Dvx"[k], "ms": 2.8, "lw": 0.7}
         axis.errorbar(means, places, xerr=halves, ls="none", label=f"{SHORT[method]}  {method}", **style)
-    axis.set(xscale="symlog", xlabel="difference in test error (%)", ylim=(len(names) - 0.5, -0.5))
+    axis.set(xscale="symlog", xlabel="difference in test error to A (%)", ylim=(len(names) - 0.5, -0.5))
     axis.set_xscale("symlog", linthresh=1.0, linscale=0.7)
     axis.xaxis.set_major_locator(FixedLocator([-100, -10, -1, 0, 1, 10, 100, 1000, 10000]))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -234,21 +243,24 @@ def _errors(axis: Axes, rows: Table, names: list[str]) -> None:
         line = [summary(rows, data=name, kernel=kernel, method=method) for kernel in KERNELS for method in METHODS]
         cells.append([f"{mean:#.3g}".lstrip("0") for mean, _, _ in line])
         colors.append([_shade(difference, half) for _, difference, half in line])
-    heads = [f"{SHORT[method]} {kernel}" for kernel in KERNELS for method in METHODS]
+    for k, kernel in enumerate(KERNELS):
+        axis.text(
+            0.34 + 0.44 * k, 1.0, f"{_kernel(kernel)} kernel", transform=axis.transAxes, ha="center", va="bottom", fontsize=7
+        )
     sheet = axis.table(
         cells,
         cellColours=colors,
         rowLabels=_labels(rows, names),
-        colLabels=heads,
+        colLabels=[SHORT[method] for method in METHODS] * len(KERNELS),
         cellLoc="center",
         bbox=Bbox.from_bounds(0.12, 0.0, 0.88, 1.0),
     )
     sheet.auto_set_font_size(False)
-    sheet.set_fontsize(5.5)
+    sheet.set_fontsize(6.5)
     for cell in sheet.get_celld().values():
         cell.set_linewidth(0.3)
     count, key = rows["ridges_per_decade"][0], "blue: better than A by the interval of the difference; orange: worse"
-    axis.set_title(f"Mean test error (target variance 1), {count} ridges per decade\nA: {REFERENCE}; {key}")
+    axis.set_title(f"Mean test error (target variance 1), {count} ridges per decade\nA: {REFERENCE}; {key}", pad=13)
 
 
 def _shade(difference: float, half: float) -> str:

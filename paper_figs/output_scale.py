@@ -1,20 +1,24 @@
-r"""A large output scale a makes a network follow its own tangent kernel: at an error of 1/a if smooth, 1/√a with kinks.
+r"""A large output scale a makes a network follow its own tangent kernel: with error 1/a if smooth, about 1/√a with kinks.
+
+Varied: the output scale a, 1 to 1,000; the network, erf with 64 neurons or ReLU with 256; the number of training points.
+Tuned: nothing; the ridge is 0.01 n, the teacher weight 0.7.
+Seeds: 10 networks, the same for every a, all on the same digits. Points are geometric means (right: means) with 95 %
+t-intervals.
+Sizes: n = 40 or 200 training and 300 test images of the digits; 10,240 or 51,200 pairs of a neuron and a training point.
 
 Trained is g = a (f - f_0) on the loss over a², with a ridge on the distance from the start that is not scaled: the kernel
-regression that is solved is the same for every a. Digits, one hidden layer, no biases, a teacher and three students at teacher
-weight 0.7, ridge 0.01 n; erf with 64 neurons and 40 training points, ReLU with 256 neurons and 40 or 200. Varied: a. Nothing
-is tuned.
-Left: relative distance of the last student's predictions at 300 test points from the chain of the network's own tangent kernel
-at its start (coloured), and from that of the infinite width (grey). Middle: relative change of the tangent kernel in round 0.
-Right: pairs of a neuron and a training point whose preactivation has another sign at the end of round 0, out of 10,240 or
-51,200; below one the axis is linear.
-Points: geometric mean (right: mean) and 95 % t-interval over 10 networks, the same for every a, all on the same digits.
-Legends: exponents, mean over networks of least-squares slopes and its 95 % t-interval; of erf over all a, of ReLU over a up to
-30, where two or more kinks cross on average. Dotted: what theory says, 1/a and 1/√a, through the first point. When no more
-kinks cross, a ReLU network is smooth and its error falls faster; with 40 points that shows below a = 30 already, and the
-exponent of the kernel's change there excludes 1/2. The exponents are derived in the docstring of
-`empirical.experiments.output_scale`. The scaled output is that of Chizat, Oyallon & Bach (2019), arXiv:1812.07956, everything
-else is chosen here.
+regression that is solved is the same for every a. One hidden layer, no biases, a teacher and three students. Left: relative
+distance of the last student's predictions at the test points from the chain of the network's own tangent kernel at its
+start (coloured), and from that of the infinite width (grey, joined). Middle: relative change of the tangent kernel in round
+0. Right: pairs of a neuron and a training point whose preactivation has another sign at the end of round 0; below one the
+axis is linear. In brackets are exponents, means over networks of least-squares slopes and their 95 % t-intervals; of erf
+over all a, of ReLU over a up to 30, where two or more kinks cross on average. Dotted: what theory says, 1/a and 1/√a,
+through the first point (right: 1/a, as the parameters move). When no more kinks cross, a ReLU network is smooth and its
+error falls faster; with 40 points that shows below a = 30 already, and the exponent of the kernel's change there excludes
+1/2. The exponents are derived in the docstring of ``empirical.experiments.output_scale``.
+
+The scaled output is that of Chizat, Oyallon & Bach (2019), arXiv:1812.07956, everything else is chosen here. Recorded in
+``output_scale.csv``; ``python -m empirical run output_scale`` measures it anew.
 """
 
 from __future__ import annotations
@@ -24,10 +28,11 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from paper_figs.regression_data import recorded
-from paper_figs.style import GREY, OKABE_ITO, PAGE, Table, half_width, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, plain, stack, where
 
 Floats = NDArray[np.float64]
 LAST = 3  # round
@@ -73,28 +78,41 @@ def _interval(values: Floats) -> Floats:
 def draw(table: Table) -> Figure:
     """Errors, change of the kernel, and kinks that cross."""
     figure, (errors, change, crossings) = plt.subplots(1, 3, figsize=(PAGE, 3.2))
-    for (activation, n), (_, color, marker, _, _) in NETWORKS.items():
+    for (activation, n), (name, color, marker, _, _) in NETWORKS.items():
         here = where(table, activation=activation, n=n)
         for axis, quantity in ((errors, "error_own"), (change, "kernel_change")):
             _draw_law(axis, where(here, quantity=quantity), (activation, n))
         limit, crossed = (where(here, quantity=quantity) for quantity in ("error", "crossings"))
         errors.plot(limit["scale"], limit["value"], marker + "-", **(_look(GREY) | {"ms": 2.5, "lw": 0.5}))
         if activation == "relu":
-            _draw_points(crossings, crossed, color, marker)
+            _draw_points(crossings, crossed, color, marker, name)
             a = np.geomspace(1, crossed["scale"][-1])
             crossings.plot(a, crossed["value"][0] / a, ":", color=color, lw=0.9)
-    errors.text(1000, 0.42, "beside infinite width", color=GREY, fontsize=7, ha="right")
+    errors.text(1000, 0.42, "beside infinite width", fontsize=7, ha="right")
     errors.text(1.2, 1.2e-4, "beside the\nown kernel", fontsize=7)
     errors.set(title="error of the predictions", ylabel="relative distance", ylim=(7e-6, 0.8))
-    change.set(title="change of the tangent kernel", ylim=(3e-6, 0.15))
-    crossings.set(title="kinks that crossed a point", ylabel="number", ylim=(-0.3, 2e3))
+    change.set(title="change of the tangent kernel", ylabel="relative change", ylim=(3e-6, 0.15))
+    crossings.set(title="kinks that crossed a point", ylabel="number (mean)", ylim=(-0.3, 2e3))
     crossings.set_yscale("symlog", linthresh=1.0)
+    crossings.set_yticks((0, 1, 10, 100, 1000), ("0", "1", "10", "100", "1,000"))
+    crossings.minorticks_off()
     for axis in (errors, change, crossings):
         axis.set(xscale="log", xlabel="output scale $a$")
+        plain(axis.xaxis)
     for axis in (errors, change):
         axis.set_yscale("log")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), title="exponent", title_fontsize=7, handletextpad=0.2)
+        _legend(axis, "exponent [95 % interval]")
+    _legend(crossings, "")
     return figure
+
+
+def _legend(axis: Any, title: str) -> None:
+    """Below the panel: the points, and the dotted lines."""
+    theory = Line2D([], [], ls=":", color=INK, lw=0.9, label="theory, from the first point")
+    handles = [*axis.get_legend_handles_labels()[0], theory]
+    axis.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.45, -0.2), title=title, title_fontsize=7, handletextpad=0.4
+    )
 
 
 def _look(color: str) -> dict[str, Any]:
@@ -114,6 +132,6 @@ def _draw_law(axis: Any, table: Table, network: tuple[str, int]) -> None:
     axis.plot(points["scale"], points["value"][0] * points["scale"] ** exponent, ":", color=color, lw=0.9)
 
 
-def _draw_points(axis: Any, rows: Table, color: str, marker: str, label: str | None = None) -> None:
+def _draw_points(axis: Any, rows: Table, color: str, marker: str, label: str) -> None:
     bars = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
     axis.errorbar(rows["scale"], rows["value"], bars, fmt=marker, label=label, **_look(color))

@@ -1,23 +1,27 @@
-"""Digits with flipped labels: pruned students' error over the teacher weight, the optimum over the kept share, the advice.
+"""Pruned students on digits with flipped labels: the fewer rows, the larger the best teacher weight, as the plan advises.
 
-Kernel regression on 500 training images, all other 1,297 to test; the teacher sees all 500, its student a random part of them
-with labels and teacher's predictions mixed. Above: squared test error against clean one-hot labels, mean over 5 random splits
-and 3 random subsets of each share; lines from both ends of the weight in closed form. Ridge: absolute, K + ridge I, one for
-teacher and students, which exact leave-one-out of the teacher chose on the flipped training labels. That is the convention in
-which the best ridge of a Gaussian process does not depend on the number of its points, and it suits students on labels: the
-triangles, a ridge tuned for labels on every share, lie within 4 % of the curves with the NTK, up to 11 % below with RBF. It is
-too large for the teacher's predictions, which carry less noise: weight and ridge tuned together (diamonds) beat every weight
-at the common ridge wherever rows were dropped, with little ridge and weights of 1 to 2, and buy nothing at all rows. All
-ridges are tuned on the training labels by leave-one-out, diamonds and triangles by `kdtheory.pruning.plan`; no test label is
-used, but for the optima (dots). Crosses: students really trained, by scikit-learn's KernelRidge on mixed labels. Vertical
-intervals: 95 % t-intervals over splits; horizontal ones the same for the vertex.
+Varied: the kernel (RBF, NTK), the share of labels flipped (0, 20, 40 %), the kept share of the images, the teacher weight.
+Tuned: the ridge, absolute (K + ridge I), one for teacher and students, by exact leave-one-out of the teacher on the flipped
+training labels; triangles: a ridge tuned for labels only on every share; diamonds: weight (0 to 2) and ridge together; both
+by ``kdtheory.pruning.plan`` on the training labels. No test label is used, but for the optima (dots).
+Seeds: 5 random splits, each with 3 random subsets of every share. Vertical intervals: 95 % t-intervals over splits;
+horizontal ones the same for the vertex of the mean parabola.
+Sizes: 500 training images of scikit-learn's digits, 25 to 500 of them kept, all other 1,297 to test, 10 outputs.
 
-With labels as they are the tuned teacher interpolates them, and its students cannot tell it from the labels. Below: the
-optimal weight by test labels, clean or in expectation as noisy as the training's (flips shrink the mean of a label by the
-factor 1 - 10/9 share), with 95 % t-intervals over splits; lines: the weight that `plan` advises from training labels alone at
-the same ridge, mean over splits, bands the mean of its own 95 % intervals. The advice is for labels as noisy as those it sees,
-and meets the best weight for those: rising as rows are dropped, near zero with all rows, because the ridge is tuned. For clean
-labels the best weight is lower, the more so the more rows are kept: a negative weight undoes shrinkage, that of the flips too.
+The teacher sees all training images, its student a random part of them with labels and teacher's predictions mixed. Above:
+squared test error against clean one-hot labels; lines from both ends of the weight in closed form; crosses: students really
+trained, by scikit-learn's KernelRidge on mixed labels. In the absolute convention the best ridge of a Gaussian process does
+not depend on the number of its points, and it suits students on labels: the triangles lie within 4 % of the curves with the
+NTK, up to 11 % below with RBF. It is too large for the teacher's predictions, which carry less noise: the diamonds beat
+every weight at the common ridge wherever rows were dropped, with little ridge and weights of 1 to 2, and buy nothing at all
+rows. With labels as they are the tuned teacher interpolates them, and its students cannot tell it from the labels.
+
+Below: the optimal weight by test labels, clean (filled) or in expectation as noisy as the training's (open; flips shrink the
+mean of a label by the factor 1 - 10/9 share); lines: the weight that ``plan`` advises from training labels alone at the same
+ridge, mean over splits, bands the mean of its own 95 % intervals. The advice is for labels as noisy as those it sees, and
+meets the best weight for those: rising as rows are dropped, near zero with all rows, because the ridge is tuned. For clean
+labels the best weight is lower, the more so the more rows are kept: a negative weight undoes shrinkage, that of the flips
+too.
 """
 
 from __future__ import annotations

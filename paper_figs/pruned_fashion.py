@@ -1,17 +1,19 @@
-"""Fashion-MNIST with flipped labels: pruned students' error over the teacher weight, the optimum over the kept share, advice.
+"""Pruned students on Fashion-MNIST, labels flipped: the fewer rows, the larger the best teacher weight, as the plan advises.
 
-As in pruned_digits, with 2,000 random training images and 4,000 test images, mean over 5 splits and 3 subsets of each share.
-RBF: gamma is one over the mean squared distance of the training images. NTK: three hidden ReLU layers. The ridge (absolute,
-one for teacher and students) is chosen by exact leave-one-out of the teacher on the flipped training labels; triangles,
-diamonds and the advice below see these labels alone. Dots, crosses, intervals, lines and bands are those of pruned_digits.
+Varied: the kernel (RBF, NTK), the share of labels flipped (0, 20, 40 %), the kept share of the images, the teacher weight.
+Tuned: as in pruned_digits: the ridge by exact leave-one-out of the teacher on the flipped training labels; triangles and
+diamonds by ``kdtheory.pruning.plan`` on the same labels. No test label is used, but for the optima (dots).
+Seeds: 5 random splits, each with 3 random subsets of every share; 95 % t-intervals over splits.
+Sizes: 2,000 random training images, 100 to 2,000 of them kept, 4,000 test images, 10 outputs.
 
-Unlike digits, these images leave something to a teacher even with labels as they are: its weight is above one where few are
-kept. With the NTK it hardly moves its students then: the optimum differs between splits, the plan finds no weight identified
-in some of them (no line), and the diamonds, of the others, lie at 2, the largest weight that they may take.
+Dots, crosses, intervals, lines and bands are those of pruned_digits. RBF: gamma is one over the mean squared distance of the
+training images. NTK: three hidden ReLU layers. Unlike digits, these images leave something to a teacher even with labels as
+they are: its weight is above one where few are kept. With the NTK it hardly moves its students then: the optimum differs
+between splits, the plan finds no weight identified in some of them (no line), and the diamonds, of the others, lie at 2, the
+largest weight that they may take.
 
-The recorded results are computed again, in about a quarter of an hour on one core, by
-``python -m paper_figs.pruned_fashion --record FILE``, which needs the folder that KDTHEORY_DATA names. Not run: more images,
-at a cost that grows with their cube.
+The recorded results are computed again, in about a quarter of an hour on one core, by ``python -m paper_figs.pruned_fashion
+--record FILE``, which needs the folder that KDTHEORY_DATA names. Not run: more images, at a cost that grows with their cube.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import NDArray
 from scipy.special import stdtrit
@@ -33,6 +32,7 @@ SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 SOLVED = (-1.0, 0.5, 2.0)  # weights at which students are trained by another solver
 BOUNDS = (0.0, 2.0)  # of a weight that is tuned together with the ridge: at all rows the two are near to a trade-off
 CLASSES = 10
+KERNEL_LOOKS = ((OKABE_ITO[0], "-", "o"), (OKABE_ITO[1], "--", "D"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def draw(table: Table, kernels: dict[str, str], title: str) -> Figure:
         axes[-1, j].set_xlabel("teacher weight")
     for axis, name in zip(axes[:, 0], kernels.values(), strict=True):
         axis.set_ylabel(f"{name}\ntest error (clean labels)")
-    shares = [Line2D([], [], color=color, label=f"{share:.0%} kept") for share, color in _colors().items()]
+    shares = [Line2D([], [], color=color, label=f"{100 * share:.0f} % kept") for share, color in _colors().items()]
     look: dict[str, Any] = {"color": INK, "ls": "none"}
     marks = [
         Line2D([], [], marker="o", ms=5, label="optimum", **look),
@@ -164,10 +164,13 @@ def draw(table: Table, kernels: dict[str, str], title: str) -> Figure:
         _optima(axis, where(table, noise=noise), list(kernels))
         axis.set(title=_flipped(noise), xlabel="kept share of the images")
     panels[0].set_ylabel("optimal teacher weight")
-    named: list[Any] = [Patch(color=color, label=name) for name, color in zip(kernels.values(), OKABE_ITO, strict=False)]
+    named = [
+        Line2D([], [], color=color, ls=dash, marker=marker, ms=4, label=name)
+        for name, (color, dash, marker) in zip(kernels.values(), KERNEL_LOOKS, strict=False)
+    ]
     named += [
-        Line2D([], [], color=INK, label="planned from the training labels"),
-        Line2D([], [], marker="s", ms=4, mfc="white", label="best for labels as noisy", **look),
+        Line2D([], [], color=INK, label="lines: planned from the training labels"),
+        Line2D([], [], marker="o", ms=4, mfc="white", label="best for labels as noisy", **look),
         Line2D([], [], marker="o", ms=4, label="best for clean labels", **look),
     ]
     below.legend(handles=named, loc="outside lower center", ncols=len(named), columnspacing=1.2)
@@ -179,7 +182,7 @@ def _colors() -> dict[float, Any]:
 
 
 def _flipped(noise: float) -> str:
-    return f"{noise:.0%} of the labels flipped" if noise else "labels as they are"
+    return f"{100 * noise:.0f} % of the labels flipped" if noise else "labels as they are"
 
 
 def _parabolas(axis: Axes, panel: Table, ends: tuple[float, float]) -> None:
@@ -211,31 +214,22 @@ def _parabolas(axis: Axes, panel: Table, ends: tuple[float, float]) -> None:
 def _optima(axis: Axes, panel: Table, kernels: list[str]) -> None:
     """Optimal weights on test images, of the mean over splits, over the advice from training labels alone."""
     axis.axhline(0.0, color=GREY, lw=0.6)
-    for k, (kernel, color) in enumerate(zip(kernels, OKABE_ITO, strict=False)):
+    for k, (kernel, (color, dash, marker)) in enumerate(zip(kernels, KERNEL_LOOKS, strict=False)):
         rows = where(panel, kernel=kernel, teacher_weight=SOLVED[0])
         low, high, advice = (
             [where(rows, keep_fraction=share)[f"plan_{name}"].mean() for share in SHARES] for name in ("low", "high", "weight")
         )
         axis.fill_between(SHARES, low, high, color=color, alpha=0.18, lw=0)
-        axis.plot(SHARES, advice, color=color)
-        for noisy, marker, face in ((True, "s", "white"), (False, "o", color)):
+        axis.plot(SHARES, advice, color=color, ls=dash)
+        for noisy, face in ((True, "white"), (False, color)):
             if noisy and not panel["noise"].any():
                 continue  # the same
             means = [mean_curve(where(panel, kernel=kernel, keep_fraction=share), noisy) for share in SHARES]
             places = np.array(SHARES) * 1.04 ** (2 * k - 1)
             optima = [float(curve.optimal_weight) for curve, _ in means]
-            axis.errorbar(
-                places,
-                optima,
-                [half for _, half in means],
-                marker=marker,
-                ms=4,
-                mfc=face,
-                color=color,
-                ls="none",
-                elinewidth=0.8,
-            )
+            style: dict[str, Any] = {"fmt": marker, "ms": 4, "mfc": face, "mew": 0.8, "color": color, "elinewidth": 0.8}
+            axis.errorbar(places, optima, [half for _, half in means], **style)
     axis.set(xscale="log")
     axis.set_xticks(SHARES)
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axis.xaxis.set_minor_locator(NullLocator())

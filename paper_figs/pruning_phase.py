@@ -1,20 +1,25 @@
 """The optimal teacher weight over kept share and label noise: where each raises it, and the line above which a teacher helps.
 
-A population of 200 directions, eigenvalues i^-1.2, the signal's energy proportional to i^-1.4 and of mean square 1; 300
-points unless varied; a teacher on all of them, a student on a random share, the same ridge under either convention. Above:
-the optimal weight by `kdtheory.asymptotics.pruned_risk_curves`, no data; black: where it is zero, above it a teacher helps;
-grey: where it is one. The ridge per example is the best one for ridge regression on all points at noise variance 0.3, found
-by the same theory; the absolute one is the same at 300 points. On the right both ridges are tuned: the teacher's for itself
-on all points, the student's, for every share and noise, together with its weight. Pruning raises the weight at noises up to
-three times that of the ridge; noise raises it but at the smallest shares, below seven in a hundred, where it is above one.
-Below: slices of the first diagram beside simulation. Left: three noises. Middle: the ridge that is best for the student on
-labels only; the simulated one is the lowest point of the mean risk over a grid of ridges (steps of a factor 10^(1/4), a
-parabola through three); of few points the limit is some per cent off, and at the smallest noise the best ridge there is next
-to nothing, below the grid. Together with its best weight the student wants next to no ridge, it copies its teacher: hence
-weights from one to two in the third diagram, which ends where all is kept and no weight is identified. Right: three tenths
-kept, the number of points per direction varied, ridge per example as on the left. Points: 100 seeds of Gaussian features and
-noise, fitted by singular value decompositions, the risk on new labels exact given the fit; the weight is the vertex of the
-mean parabola, with its 95 % t-interval, the ratio linearised. Nothing is tuned on the draws but what they are said to find.
+Varied: the kept share, the noise variance, the convention of the ridge (a to c), and the number of points (f).
+Tuned: the ridge, on the exact risk of the theory: a, b, d, f have the one that is best for ridge regression on all points at
+noise variance 0.3, per example or absolute; c has both tuned, the teacher's for itself on all points, the student's together
+with its weight for every share and noise; e shows the ridge that is best for the student on labels only.
+Seeds: 100 for the points of d to f, each with Gaussian features and noise of its own; the maps are deterministic.
+Sizes: 200 directions; 300 points of the teacher unless varied; no test points, the risk on new labels is exact given the
+fit.
+
+Eigenvalues are i^-1.2, the signal's energy is proportional to i^-1.4 and of mean square 1; a teacher on all points, a
+student on a random share, all chosen here. Maps and lines: ``kdtheory.asymptotics.pruned_risk_curves``, no data. Black: the
+weight is zero, above it a teacher helps; white, dashed: it is one. Pruning raises the weight at noises up to three times
+that of the ridge; noise raises it but at the smallest shares, below seven in a hundred, where it is above one. In c,
+together with its best weight the student wants next to no ridge, it copies its teacher: hence weights from one to two, up to
+the edge where all is kept and no weight is identified.
+
+Points: fits by singular value decompositions; the weight is the vertex of the mean parabola, with its 95 % t-interval, the
+ratio linearised. In e a point is the lowest of the mean risk over a grid of ridges (steps of a factor 10^(1/4), a parabola
+through three), without an interval; of few points the limit is some per cent off, and at the smallest noise the best ridge
+there is next to nothing, below the grid. In f three tenths are kept, ridge per example as in a. Nothing is tuned on the
+draws but what they are said to find.
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ MEASURED, MEASURED_POINTS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0), (100, 200, 400, 800
 RATIOS = np.geomspace(0.5, 8.0, 31)  # points per direction
 RATIO_SHARE = 0.3
 SEEDS = 100
+MARKED = ((0.0, INK, "-"), (1.0, "white", (0, (3, 1))))  # weights with a line of their own
 GRID = 10.0 ** np.arange(-1.5, 1.51, 0.25)  # student's ridges, times the noise variance over that of TUNED_AT
 
 Floats = NDArray[np.float64]
@@ -154,26 +160,37 @@ def _lowest(ridges: Floats, risk: Floats) -> float:
 def draw(table: Table) -> Figure:
     """Three diagrams above, three slices below."""
     figure, axes = plt.subplots(2, 3, figsize=(PAGE, 4.7), height_ratios=(1.05, 1))
-    titles = {"per example": "ridge per kept example", "absolute": "absolute ridge", "tuned": "both ridges tuned"}
+    titles = {"per example": "a  ridge per kept example", "absolute": "b  absolute ridge", "tuned": "c  both ridges tuned"}
     image: Any = None
     for axis, (panel, title) in zip(axes[0], titles.items(), strict=True):
         rows = where(table, panel=panel)
         shape = (-1, len(np.unique(rows["keep_fraction"])))
         x, y, weight = (rows[name].reshape(shape) for name in ("keep_fraction", "noise_variance", "value"))
         image = axis.pcolormesh(x, y, weight, vmin=-1.5, vmax=1.5, cmap="PuOr_r", shading="gouraud", rasterized=True)
-        for value, color in ((0.0, INK), (1.0, GREY)):
+        for value, color, dashes in MARKED:
             if weight.min() < value < weight.max():
-                axis.contour(x, y, weight, levels=[value], colors=[color], linewidths=1.2)
+                axis.contour(x, y, weight, levels=[value], colors=[color], linestyles=[dashes], linewidths=1.2)
         axis.set(xscale="log", yscale="log", title=title, xlabel="kept share of the data", xlim=(SHARES[0], SHARES[-1]))
     axes[0, 0].set_ylabel("noise variance")
     bar = figure.colorbar(image, ax=axes[0], extend="both", aspect=18, pad=0.01)
     bar.set_label("optimal teacher weight")
+    for value, color, dashes in MARKED:
+        bar.ax.axhline(value, color=color, ls=dashes)
     _slices(axes[1, 0], table, "slices", "keep_fraction")
-    axes[1, 0].set(xlabel="kept share of the data", ylabel="optimal teacher weight")
+    axes[1, 0].set(title="d  slices of a", xlabel="kept share of the data", ylabel="optimal teacher weight")
     _slices(axes[1, 1], table, "ridge", "keep_fraction")
-    axes[1, 1].set(yscale="log", ylim=(1e-2, None), xlabel="kept share of the data", ylabel="best ridge on labels (absolute)")
+    axes[1, 1].set(yscale="log", ylim=(1e-2, None), xlabel="kept share of the data", ylabel="best ridge (absolute)")
+    axes[1, 1].set_title("e  ridge of a student on labels")
     _slices(axes[1, 2], table, "points", "points")
-    axes[1, 2].set(xlabel=f"points of the teacher ({P} directions)", ylabel="optimal teacher weight")
+    axes[1, 2].set(xlabel="points of the teacher", ylabel="optimal teacher weight")
+    axes[1, 2].set_title(f"f  {RATIO_SHARE:.0%} kept".replace("%", " %"))
+    for axis in (*axes[0], *axes[1, :2]):
+        axis.set_xticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
+    axes[1, 2].set_xticks([100, 200, 400, 800, 1600], ["100", "200", "400", "800", "1,600"])
+    for axis in (*axes[0], axes[1, 1]):
+        axis.set_yticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
+    for axis in axes.flat:
+        axis.minorticks_off()
     axes[1, 0].legend(title="noise variance", loc="lower left", title_fontsize=7)
     return figure
 

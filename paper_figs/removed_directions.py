@@ -1,11 +1,17 @@
-r"""Eigenvalue decay of three kernels on digits, and the eigen-directions that each round of distillation removes.
+"""Each round of distillation removes eigendirections nearer to the leading ones; the teacher alone removes most label flips.
 
-1,000 images, 20 % of the labels flipped to another class, NTK of 3 hidden ReLU layers, ridge 1, teacher weights w = 1 and
-0.75; nothing is tuned. Lines are closed forms. Points are measured by a chain of linear solves: the part of the fit along an
-eigenvector over that of the labels. With a = d/(d + ridge) round t of pure distillation removes a^t (1 - a) of a direction,
-most where d = t ridge (dotted), so each round cuts nearer to the leading directions. The last panel splits the energy that a
-round removes into that of the clean labels and that of the flips, each as a share of its own total: at this ridge the teacher
-alone removes most of the flips, and every student takes a larger share of the clean labels than of the flips.
+Varied: the kernel (a); the teacher weight, w = 1 and 0.75, and the round, 0 to 5 (b to d).
+Tuned: nothing; the ridge is 1.
+Seeds: one draw, seed 0, of the training images and of the flips.
+Sizes: 1,000 training images of the digits, 20 % of the labels flipped to another class; no validation or test images.
+
+(a) Eigenvalues of three kernels, over the largest: NTK of 3 hidden ReLU layers, which b to d have, RBF with gamma 0.25 and
+Laplace with gamma 0.5. (b, d) Lines are closed forms; points are measured by a chain of linear solves, the part of the fit
+along an eigenvector over that of the labels, without noise and so without intervals. With a = d/(d + ridge) round t of pure
+distillation removes a^t (1 - a) of a direction, most where d = t ridge (dotted), so each round cuts nearer to the leading
+directions. (c) The energy that a round removes, split into that of the clean labels and that of the flips, each as a share
+of its own total: at this ridge the teacher alone, round 0, removes most of the flips, and every student takes a larger
+share of the clean labels than of the flips. All settings are chosen here.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from matplotlib.figure import Figure
 
 import kdtheory as kd
 from paper_figs.digits import Array, Split
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, round_colors, stack, where
+from paper_figs.style import INK, OKABE_ITO, PAGE, Table, plain, round_colors, stack, where
 
 KERNELS: dict[str, Callable[..., Array]] = {
     "NTK": lambda X: kd.kernels.ntk(X, depth=3),
@@ -85,23 +91,26 @@ def removed(table: Table, weight: float, t: int, energy: str) -> Array:
 
 def draw(table: Table) -> Figure:
     """Decay; multipliers by direction with measured points; removed shares of signal and noise."""
-    figure, axes = plt.subplots(1, 4, figsize=(PAGE, 2.5), width_ratios=(1.0, 1.15, 1.15, 1.25))
-    _decay(axes[0], table)
-    for axis, weight in zip(axes[1:3], WEIGHTS, strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.6))
+    (decay, one), (energies, other) = axes
+    _decay(decay, table)
+    for axis, letter, weight in zip((one, other), "bd", WEIGHTS, strict=True):
         _multipliers(axis, table, weight)
-    axes[2].tick_params(labelleft=False)
-    _energies(axes[3], table)
-    for axis, letter in zip(axes, "abcd", strict=True):
-        axis.text(0.0, 1.04, f"({letter})", transform=axis.transAxes, ha="right")
+        axis.set_title(f"({letter}) kept of each direction, teacher weight $w = {weight:g}$")
+    _energies(energies, table)
+    one.legend(loc="lower left", handlelength=1.4, labelspacing=0.15)
     return figure
 
 
 def _decay(axis: Any, table: Table) -> None:
-    for (name, _), color in zip(KERNELS.items(), OKABE_ITO, strict=False):
+    for (name, _), color, dash in zip(KERNELS.items(), OKABE_ITO, ("-", "--", "-."), strict=False):
         line = where(table, kernel=name)
         line = {key: column[np.isnan(line["round"])] for key, column in line.items()}
-        axis.plot(line["direction"], line["eigenvalue"] / line["eigenvalue"][0], color=color, label=name)
-    axis.set(xscale="log", yscale="log", xlabel="direction $i$", ylabel=r"eigenvalue $d_i / d_1$", title="decay")
+        axis.plot(line["direction"], line["eigenvalue"] / line["eigenvalue"][0], dash, color=color, label=name)
+    axis.set(xscale="log", yscale="log", xlabel="eigendirection $i$", ylabel=r"eigenvalue $d_i / d_1$")
+    axis.set_title(f"(a) decay, {len(line['direction']):,} images")
+    plain(axis.xaxis)
+    plain(axis.yaxis)
     axis.legend(loc="lower left")
 
 
@@ -109,25 +118,23 @@ def _multipliers(axis: Any, table: Table, weight: float) -> None:
     for t, color in enumerate(round_colors(ROUNDS + 1)):
         line = where(table, teacher_weight=weight, round=t)
         axis.plot(line["direction"], line["kept"], color=color, label=f"round {t}")
-        axis.plot(line["direction"], line["measured"], "o", ms=2.2, color=color, mfc="white", mew=0.7)
+        axis.plot(line["direction"], line["measured"], "o", ms=2.5, color=color, mfc="white", mew=0.7)
         if weight == 1.0 and t:
             where_most = np.interp(-t * RIDGE, -line["eigenvalue"], line["direction"])
-            axis.axvline(where_most, color=color, ls=":", lw=0.7)
-    axis.set(xscale="log", xlabel="direction $i$", title=f"$w = {weight:g}$", ylim=(-0.02, 1.02))
-    if weight == WEIGHTS[0]:
-        axis.set_ylabel(r"kept, $u_i^\top f_t / u_i^\top y$")
-        axis.legend(loc="lower left", fontsize=6, handlelength=1.0, labelspacing=0.2)
+            axis.axvline(where_most, color=color, ls=":", lw=0.8)
+    axis.plot([], [], "o", ms=2.5, color=INK, mfc="white", mew=0.7, label="by solves")
+    if weight == 1.0:
+        axis.plot([], [], ":", color=INK, lw=0.8, label=r"$d_i = t \cdot$ ridge")
+    axis.set(xscale="log", xlabel="eigendirection $i$", ylim=(-0.02, 1.02), ylabel=r"share kept, $u_i^\top f_t / u_i^\top y$")
+    plain(axis.xaxis)
 
 
 def _energies(axis: Any, table: Table) -> None:
-    for weight, marker, face in zip(WEIGHTS, "os", (True, False), strict=True):
-        for (energy, label), color in zip(
-            (("noise_energy", "flips"), ("clean_energy", "clean labels")), (GREY, INK), strict=True
-        ):
+    for weight, dash in zip(WEIGHTS, ("-", "--"), strict=True):
+        looks = (("noise_energy", "flips", OKABE_ITO[1]), ("clean_energy", "clean labels", OKABE_ITO[0]))
+        for energy, label, color in looks:
             shares = [removed(table, weight, t, energy).sum() for t in range(ROUNDS + 1)]
-            axis.plot(
-                range(ROUNDS + 1), shares, f"{marker}-", ms=3, lw=0.8, color=color, mfc=color if face else "white",
-                label=f"{label}, $w = {weight:g}$",
-            )  # fmt: skip
-    axis.set(yscale="log", xlabel="round $t$", ylabel="energy removed by it", title="what goes")
-    axis.legend(fontsize=6, loc="upper right", handlelength=1.4)
+            axis.plot(range(ROUNDS + 1), shares, dash, color=color, label=f"{label}, $w = {weight:g}$")
+    axis.set(yscale="log", xlabel="round $t$", ylabel="energy removed by it (share)", title="(c) energy that a round removes")
+    plain(axis.yaxis)
+    axis.legend(loc="upper right")

@@ -1,15 +1,24 @@
 """k rounds gain up to a factor that grows with the number of distinct eigenvalues (Pareek, Du & Oh, 2024, arXiv:2407.04600).
 
-Total (n times mean) expected risk at the training points, fixed design; the true parameters are one unit in the leading
-direction. Weights of each chain are the optimal ones for this signal and noise (`kdtheory.optimal_polynomial`).
-(a) Risk over the ridge for k = 0 .. 4 rounds, a synthetic example in the manner of the paper's: singular values 1, 1/2, 1/3,
-1/4, noise standard deviation 1/8. The parameters of the paper's own figure are from memory of a reference and not confirmed.
-Lines: the optimum. Points: chains of k linear solves at its teacher weights, mean and 95 % t-interval of 10,000 label draws.
-Dashed: the Wiener filter, the least risk of any linear filter. One round is best at an infinite ridge here.
-(b) The same risks, each at its own best ridge, over that of the Wiener filter, for r = 1 .. 16 directions with squared
-singular values from 1 to 1/2 and noise variance 0.001. Where the eigenvalues are as many as the rounds, k rounds reach 1.
-(c) Eight directions with only m distinct eigenvalues among them, shared out as evenly as they go: chains at their best ridge
-(points) against the Wiener filter that must treat equal eigenvalues alike (line), over the Wiener filter that need not.
+Varied: the number of rounds k; the ridge (a), the number of directions (b), and how many of the eigenvalues are distinct
+(c).
+Tuned: the weights of each chain, which are optimal for the known signal and noise; in b and c the ridge too, on the same
+risk.
+Seeds: 10,000 draws of the labels for the points of a, means with 95 % t-intervals; b and c are deterministic.
+Sizes: 4 directions (a), 1 to 16 (b), 8 (c); a fixed design, the total risk (n times the mean) at its points, no test
+points.
+
+The true parameters are one unit in the leading direction; chains by ``kdtheory.optimal_polynomial``.
+(a) Risk over the ridge for 0 to 4 rounds, a synthetic example in the manner of the paper's: singular values 1, 1/2, 1/3,
+1/4, noise standard deviation 1/8. Lines: the optimum. Points: chains of k linear solves at its teacher weights. Dashed: the
+Wiener filter, the least risk of any linear filter. One round is best at an infinite ridge here.
+(b) The same risks, each at its own best ridge, over that of the Wiener filter, for directions with squared singular values
+from 1 to 1/2 and noise variance 0.001. Where the eigenvalues are as many as the rounds, k rounds reach 1.
+(c) Eight directions with only m distinct eigenvalues among them, shared out as evenly as they go: chains at their best
+ridge (marks) against the Wiener filter that must treat equal eigenvalues alike (line), over the Wiener filter that need
+not.
+
+The parameters of the paper's own figure are from memory of a reference and not confirmed; b and c are chosen here.
 """
 
 from __future__ import annotations
@@ -23,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 import kdtheory as kd
-from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, round_colors, stack, where
+from paper_figs.style import GREY, INK, OKABE_ITO, PAGE, Table, half_width, plain, round_colors, stack, where
 
 SINGULAR_VALUES = (1.0, 1 / 2, 1 / 3, 1 / 4)  # panel a
 NOISE_VARIANCE = 0.125**2
@@ -144,24 +153,34 @@ def draw(table: Table) -> Figure:
     return figure
 
 
+def _color(rounds: int) -> Any:
+    """One colour per number of rounds, in every panel."""
+    return dict(zip(ROUNDS, round_colors(len(ROUNDS)), strict=True)).get(rounds, OKABE_ITO[1])
+
+
 def _draw_ridge(axis: Any, panel: Table) -> None:
     """Panel a."""
-    for k, color in zip(ROUNDS, round_colors(len(ROUNDS)), strict=True):
+    for k in ROUNDS:
+        color = _color(k)
         line, points = where(panel, rounds=k, kind="theory"), where(panel, rounds=k, kind="measured")
-        axis.plot(line["x"], line["risk"], color=color, label=f"$k={k}$")
+        axis.plot(line["x"], line["risk"], color=color, label=f"k = {k}")
         axis.errorbar(points["x"], points["risk"], points["interval"], fmt="o", ms=2.5, color=color, mfc="white", mew=0.7)
     axis.axhline(panel["wiener"][0], color=INK, ls="--", lw=0.8, label="Wiener")
-    axis.set(xscale="log", yscale="log", xlabel="ridge", ylabel="total risk", title="(a) 4 directions")
-    axis.legend(loc="upper left", handlelength=1.4, labelspacing=0.3)
+    axis.plot([], [], "o", ms=2.5, color=INK, mfc="white", mew=0.7, label="by solves")
+    axis.set(xscale="log", yscale="log", xlabel="ridge", ylabel="total risk", title=f"(a) {len(SINGULAR_VALUES)} directions")
+    axis.set_yticks((0.02, 0.05, 0.1, 0.2, 0.5, 1.0), ("0.02", "0.05", "0.1", "0.2", "0.5", "1"))
+    axis.yaxis.minorticks_off()
+    plain(axis.xaxis, every=2)
+    axis.legend(loc="center right", handlelength=1.4)
 
 
 def _draw_directions(axis: Any, panel: Table) -> None:
     """Panel b."""
-    for k, color in zip((0, 1, 4), (INK, *OKABE_ITO), strict=False):
+    for k in (0, 1, 4):
         line = where(panel, rounds=k)
-        axis.plot(line["x"], line["risk"] / line["wiener"], "o-", ms=2.5, color=color, label=f"$k={k}$")
-    axis.axhline(1.0, color=INK, ls="--", lw=0.8)
-    axis.set(xlabel="distinct directions", ylabel="best risk / Wiener", title="(b) 1 to 16 directions")
+        axis.plot(line["x"], line["risk"] / line["wiener"], color=_color(k), label=f"k = {k}")
+    axis.axhline(1.0, color=INK, ls="--", lw=0.8, label="Wiener")
+    axis.set(xlabel="directions, all distinct", ylabel="least risk / Wiener's", title=f"(b) 1 to {DIRECTIONS[-1]} directions")
     axis.set_xticks([1, 4, 8, 12, 16])
     axis.legend(loc="upper left")
 
@@ -170,12 +189,14 @@ def _draw_ties(axis: Any, panel: Table) -> None:
     """Panel c."""
     line = where(panel, kind="theory")
     axis.plot(line["x"], line["risk"] / line["wiener"], color=GREY, lw=2.0, label="pooled Wiener")
-    for k, color in zip(TIED_ROUNDS, (INK, OKABE_ITO[0], OKABE_ITO[2]), strict=True):
+    for k, marker in zip(TIED_ROUNDS, "osD", strict=True):
         points = where(panel, kind="chain", rounds=k)
-        axis.plot(points["x"], points["risk"] / points["wiener"], "o", ms=3.5, mfc="none", color=color, label=f"$k={k}$")
+        axis.plot(
+            points["x"], points["risk"] / points["wiener"], marker, ms=3.5, mfc="white", color=_color(k), label=f"k = {k}"
+        )
     axis.axhline(1.0, color=INK, ls="--", lw=0.8)
     axis.set(
-        xlabel=f"distinct eigenvalues among {TIED}", ylabel="best risk / Wiener", title=f"(c) {TIED} directions with ties"
+        xlabel=f"distinct eigenvalues among {TIED}", ylabel="least risk / Wiener's", title=f"(c) {TIED} directions with ties"
     )
-    axis.set(ylim=(0.0, 1.45 * axis.get_ylim()[1]))
+    axis.set(ylim=(0.0, 1.45 * axis.get_ylim()[1]), xticks=range(1, TIED + 1))
     axis.legend(loc="upper right", ncols=2, columnspacing=1.0)

@@ -1,19 +1,23 @@
 """The gap between two selection rules shrinks as (1 - w)² under distillation if labels are equally noisy, and else need not.
 
-Vertical: risk of a student on rows kept by a rule, less that of one on random rows, relative to the same at teacher weight
-w = 0. Rules rank the rows by the fit of all of them, the teacher: hardest or easiest (largest or smallest residual), or
-largest leverage.
-a, b: least squares, 6,000 points, 10 white Gaussian features, 300 draws with 4 random sets each; nothing is tuned. In b one
-label in twenty is ten times as noisy. Lines: closed form, large-sample limit; it is (1 - w)² in a, and by leverage in b.
-Points: simulation. c, d: scikit-learn's digits, 1,000 training and 400 test images, 10 random splits (overlapping: their
-intervals are indicative), clean test labels, squared error over 10 outputs. c: ridge regression on the 64 pixels, clean
-labels; d: RBF kernel, a fifth of the training labels flipped; grey, clean labels. The ridge, of 10 from 0.001 to 32, is that
-of the teacher's least leave-one-out error on its own training labels, per split, the same per example for the students. No
-closed form is known there: the lines are (1 - w)² and 1 - w. In c the law nearly holds. In d it fails: flipped labels are
-noisier than the others, and a student of the teacher alone still depends on its rows (w = 1), which in least squares it does
-not. On clean labels the teacher takes the least ridge offered, all but interpolates and so tells the student nothing new.
-Drawn is each series whose gap at w = 0 is more than twice its half-width from zero; the table has all of them. Intervals: 95
-% t over draws or splits, paired, of a ratio of means by linearising it.
+Varied: the rule that keeps rows (hardest, easiest, largest leverage, against random), the kept share (20, 50 %), the teacher
+weight w, the noise of the labels, and the learner (a, b: least squares; c, d: kernel ridge regression on digits).
+Tuned: a, b: nothing; c, d: the ridge, of 10 from 0.001 to 32, by the teacher's leave-one-out error on its own training
+labels, per split, the same per example for the students.
+Seeds: a, b: 300 draws with 4 random sets of rows each; c, d: 10 random splits, which overlap, so that their intervals are
+indicative. Intervals: 95 % t over draws or splits, paired, of a ratio of means by linearising it.
+Sizes: a, b: 6,000 points, 10 white Gaussian features; c, d: 1,000 training and 400 test images of scikit-learn's digits,
+clean test labels, squared error over 10 outputs.
+
+Vertical: risk of a student on rows kept by a rule, less that of one on random rows, relative to the same at w = 0. Rules
+rank the rows by the fit of all of them, the teacher: by the size of the residual, or by leverage, what a row weighs in its
+own prediction. In b one label in twenty is ten times as noisy. Lines in a, b: closed form, large-sample limit; it is (1 -
+w)² in a, and by leverage in b. Points: simulation. c: ridge regression on the 64 pixels, clean labels; d: RBF kernel, a
+fifth of the training labels flipped; grey, clean labels. No closed form is known there: the lines are (1 - w)² and 1 - w. In
+c the law nearly holds. In d it fails: flipped labels are noisier than the others, and a student of the teacher alone still
+depends on its rows (w = 1), which in least squares it does not. On clean labels the teacher takes the least ridge offered,
+all but interpolates and so tells the student nothing new. Drawn is each series whose gap at w = 0 is more than twice its
+half-width from zero; the table has all of them. All settings are chosen here.
 """
 
 from __future__ import annotations
@@ -48,9 +52,9 @@ RIDGES = np.logspace(-3, 1.5, 10)  # among which the teacher's is chosen
 
 PANELS = {
     "equal": "a  least squares, equal noise",
-    "unequal": f"b  least squares, {NOISY_SHARE:.0%} of labels {NOISY_SCALE:g} times as noisy",
+    "unequal": f"b  least squares, {100 * NOISY_SHARE:.0f} % of labels {NOISY_SCALE:g} times as noisy",
     "pixels": "c  digits, ridge on pixels",
-    "rbf": f"d  digits, RBF kernel, {FLIPPED:.0%} of labels flipped",
+    "rbf": f"d  digits, RBF kernel, {100 * FLIPPED:.0f} % of labels flipped",
 }
 
 Floats = NDArray[np.float64]
@@ -186,9 +190,9 @@ def draw(table: Table) -> Figure:
     axes[1, 1].text(0.5, 1.05, "clean labels", color=GREY, fontsize=7, ha="center")
     axes[0, 0].set(xlim=(-0.02, 1.03), ylim=(-0.09, 1.14))
     for axis in axes[:, 0]:
-        axis.set_ylabel("gap to random rows / gap at w = 0")
+        axis.set_ylabel("gap to random rows / gap at $w$ = 0")
     for axis in axes[1]:
-        axis.set_xlabel("teacher weight w")
+        axis.set_xlabel("teacher weight $w$")
     figure.legend(handles=_handles(), loc="outside lower center", ncols=7, columnspacing=1.2, handletextpad=0.5)
     return figure
 
@@ -205,7 +209,9 @@ def _handles() -> list[Line2D]:
         for rule, color, marker in zip(RULES, OKABE_ITO, "os^", strict=False)
     ]
     for share, face, dash in zip(SHARES, (INK, "white"), ("-", "--"), strict=True):
-        entries.append(Line2D([], [], color=INK, marker="o", ms=4, mfc=face, ls=dash, lw=0.9, label=f"{share:.0%} kept"))
+        entries.append(
+            Line2D([], [], color=INK, marker="o", ms=4, mfc=face, ls=dash, lw=0.9, label=f"{100 * share:.0f} % kept")
+        )
     entries.append(Line2D([], [], color=INK, lw=1.0, label="$(1-w)^2$"))
     entries.append(Line2D([], [], color=INK, lw=0.8, ls=":", label="$1-w$"))
     return entries

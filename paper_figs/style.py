@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -47,6 +48,13 @@ def round_colors(count: int) -> list[Any]:
 def round_label(t: float, rounds: int) -> str:
     """Legend entry of round t; of many rounds only some are named."""
     return f"round {t:.0f}" if t % max(1, -(-rounds // 8)) == 0 else "_nolegend_"
+
+
+def plain(axis: Any, *, every: int = 1) -> None:
+    """Powers of ten on a logarithmic x or y axis as numbers, 0.01 or 1,000, or every so many of them; no minor ticks."""
+    axis.set_major_locator(LogLocator(base=10.0**every, numticks=99))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def where(table: Table, **conditions: Any) -> Table:

@@ -1,23 +1,27 @@
 r"""Large teachers hurt students of few rows: the best number of teacher features rises with the share of rows kept.
 
-Gaussian features, 300 of them, of variance 1/i, and a signal of :math:`v_i^2 \propto i^{-1.5}`, mean square 1; noise variance
-0.25; 1,000 rows. That large teachers hurt is reported of networks (Ben-Baruch et al. 2025, arXiv:2403.07854); all numbers
-are chosen here. Teacher: ridge regression on the first k features and all rows, its ridge tuned for its own risk.
-Student: all 300 features, random rows, its ridge tuned per share, k, weight and design. Both ridges are per example,
-between 1e-5 and 10, four per decade for the student and eight for the teacher, tuned on the exact expected risk. Every error
-counts on the population. Lines: expected risk in closed form (`kdtheory.teacher_capacity`), mean over 32 designs. Points: the
-same designs and ridges, 10 draws of the labels each, teacher and student by linear solves in feature space.
+Varied: the teacher's number k of features, the student's kept share of the rows, and the teacher weight (1, or the best).
+Tuned: all ridges on the exact expected risk, per example, between 1e-5 and 10: the teacher's for its own risk (eight per
+decade), the student's per share, k, weight and design (four per decade); the best weight together with the student's ridge.
+Seeds: 32 designs; points: the same designs and ridges, 10 draws of the labels each. Intervals and bands: 95 % t-intervals
+over designs, paired by design; none in (a).
+Sizes: 1,000 rows, 3 to 100 % of them kept; 300 features, the teacher sees the first k; errors count on the population.
 
-(a) Risk over k at weight 1, and the teachers' own. (b) The same against the teacher of all features, in per cent, paired by
-design. (c) As (b), the weight tuned with the ridge. Large dots: the least of each mean. (d) The k of least risk, geometric
-mean over designs; none for the best weight on all rows, where a student needs no teacher and all k are within 1 %. Intervals
-and bands: 95 % t-intervals over designs; none in (a). A smaller teacher than the full one is worth 2 to 5 % up to a tenth of
-the rows, under 1 % at a fifth, and nothing from half of them on,
-where the student has more rows than features, copies its teacher, and both curves coincide. Coarser grids of ridges make it
-look like more: with two per decade it was 6 % at a tenth and 4 % at a fifth.
+Gaussian features of variance 1/i, and a signal of :math:`v_i^2 \propto i^{-1.5}`, mean square 1; noise variance 0.25.
+Teacher: ridge regression on the first k features and all rows; student: all features, random rows. Lines: expected risk in
+closed form (``kdtheory.teacher_capacity``), mean over designs. Points: teacher and student by linear solves in feature
+space. That large teachers hurt is reported of networks (Ben-Baruch et al. 2025, arXiv:2403.07854); all numbers are chosen
+here.
 
-The designs come from data/teacher_capacity.csv, which this writes in some minutes:
-python -m paper_figs.teacher_capacity --record FILE
+(a) Risk over k at weight 1, and the teachers' own. (b) The same against the teacher of all features, in per cent. (c) As
+(b), not simulated, the weight tuned with the ridge. Large dots: the least of each mean; both are cut at 16 %. (d) The k of
+least risk, geometric mean over designs; none for the best weight on all rows, where a student needs no teacher and all k are
+within 1 %. A smaller teacher than the full one is worth 2 to 5 % up to a tenth of the rows, under 1 % at a fifth, and
+nothing from half of them on, where the student has more rows than features, copies its teacher, and both curves coincide.
+Coarser grids of ridges make it look like more: with two per decade it was 6 % at a tenth and 4 % at a fifth.
+
+The designs come from data/teacher_capacity.csv, which this writes in some minutes: ``python -m paper_figs.teacher_capacity
+--record FILE``
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
@@ -164,6 +169,12 @@ def draw(table: Table) -> Figure:
         axis.set_title(f"({letter}) {title}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), columnspacing=1.2)
+    kinds = [
+        Line2D([], [], color=INK, label="closed form (bands: 95 %)"),
+        Line2D([], [], color=INK, ls="none", marker="o", ms=3, mfc="white", mew=0.8, label="simulated"),
+        Line2D([], [], color=INK, ls="none", marker="o", ms=6, label="least of each line"),
+    ]
+    figure.legend(handles=kinds, loc="outside lower center", ncols=len(kinds))
     return figure
 
 
@@ -172,7 +183,7 @@ def _risks(axis: Axes, table: Table) -> None:
     axis.plot(own["k"], own["risk"], color=GREY, lw=2.2, label="teacher")
     for share, color in zip(SHARES, round_colors(len(SHARES)), strict=True):
         line, points = (where(table, kind=kind, weight="weight 1", share=share) for kind in ("theory", "simulated"))
-        axis.plot(line["k"], line["risk"], color=color, label=f"{share:g} kept")
+        axis.plot(line["k"], line["risk"], color=color, label=f"{100 * share:g} % kept")
         axis.plot(points["k"], points["risk"], "o", ms=3, mfc="white", mew=0.8, color=color)
         best = int(line["risk"].argmin())
         axis.plot(line["k"][best], line["risk"][best], "o", ms=6, color=color)
@@ -200,14 +211,14 @@ def _changes(axis: Axes, rows: Table) -> None:
 
 
 def _best(axis: Axes, rows: Table) -> None:
-    for weight, color, shift in zip(WEIGHTS, OKABE_ITO, (0.97, 1.03), strict=False):
+    for weight, color, marker, shift in zip(WEIGHTS, OKABE_ITO, "os", (0.97, 1.03), strict=False):
         line = where(rows, weight=weight)
         if weight == "best weight":
             line = {name: column[line["share"] < 1] for name, column in line.items()}
         spread = [line["k"] - line["low"], line["high"] - line["k"]]
-        axis.errorbar(line["share"] * shift, line["k"], spread, fmt="o-", ms=4, color=color, lw=1.0, label=weight)
+        axis.errorbar(line["share"] * shift, line["k"], spread, fmt=f"{marker}-", ms=4, color=color, lw=0.8, label=weight)
     axis.set(xscale="log", yscale="log", xlabel="kept share of the data", ylabel="best k", ylim=(40, 340))
-    axis.set_xticks(SHARES, [f"{share:g}" for share in SHARES])
+    axis.set_xticks(SHARES, [f"{100 * share:g} %" for share in SHARES])
     axis.set_yticks([40, 80, 160, 300], ["40", "80", "160", "300"])
     for side in (axis.xaxis, axis.yaxis):
         side.set_minor_locator(NullLocator())

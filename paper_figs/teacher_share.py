@@ -1,25 +1,30 @@
 r"""What a teacher's own share of the data is worth to a pruned student, and how often a teacher that saw more teaches worse.
 
-Above: risk at held-out points over the teacher's share, for a student that keeps 10 or 30 % of the rows, all of them among
-the teacher's. 310 of the diabetes patients of scikit-learn, standardised, RBF kernel of gamma 0.1, 132 held out; signal: the
-ridge-3 fit of the real labels, scaled to mean square 1; noise variance 1. One ridge, absolute, for student and teacher: tuned
-on the expected held-out risk of the student without a teacher; right, ten times that. Lines: expected risk in closed form
-(`kdtheory.pruning.teacher_shares`), averaged over 20 random subsets, at fixed weights and at the best weight of that average.
-Bands: 95 % t-intervals over subsets. Points: labels simulated 20 times per subset, both fits by linear solves; the interval is
-over the same subsets. Middle: the risk at weight 1, split into squared bias and variance. With the ridge too large the best
-weight is far below zero, and there a teacher that saw less, which shrinks more, is the better one to be moved away from.
+Varied: above: the teacher's share of the rows, the student's kept share, the teacher weight, and the ridge; below: the
+claim.
+Tuned: one ridge, absolute, for student and teacher, on the expected held-out risk of the student without a teacher (right:
+ten times that); "best" weights on the expected risk, mean over subsets; below: "tuned ridge" is the noise variance.
+Seeds: above: 20 random subsets, 20 draws of the labels on each; bands and intervals: 95 % t over subsets; below: 100,000
+random designs; 95 % Wilson intervals of a share (smaller than the dot).
+Sizes: above: 310 training rows of the diabetes data of scikit-learn, 10 or 30 % kept, 132 held out; below: 8 rows of 3
+features, 4 kept, the error is that of the parameters.
 
-Below: how often "a teacher that saw more makes the error smaller" fails, from a teacher on the student's own 4 rows to one on
-all 8, same ridge; error of the parameters; 100,000 random designs of 8 rows and 3 features. Chosen here: Gaussian entries, the
-first 4 rows kept, Gaussian true parameters, ridge and noise variance log-uniform over six decades around 1. Commuting designs
-share their right singular vectors between kept and other rows. Dots: share of designs in which the error rises, with its 95 %
-Wilson interval (smaller than the dot); arrows: none, from the upper end of the interval. Right: the count, and the largest
-ratio of the errors. "Mean": averaged over the true parameters, N(0, I); the tuned ridge is then the noise variance.
+Above: risk at held-out points; the student's rows are all among the teacher's. RBF kernel of gamma 0.1 on standardised
+features; signal: the ridge-3 fit of the real labels, scaled to mean square 1; noise variance 1. Lines: expected risk in
+closed form (``kdtheory.pruning.teacher_shares``), mean over subsets. Points: simulated labels, both fits by linear solves.
+Middle: the risk at weight 1, split into squared bias and variance. With the ridge too large the best weight is far below
+zero, and there a teacher that saw less, which shrinks more, is the better one to be moved away from.
 
-Theorems, marked by a star: commuting designs, where each factor of the bias falls with the teacher's eigenvalue; and the tuned
-ridge, where the teacher enters the mean error as -tr[(2wP - w²P²)G], P the student's smoother, I >= P >= 0, and G the
-covariance of the teacher's parameters, which more data enlarge, so that it falls for weights in [0, 2], and the best one lies
-there. The mean bias at weight 1 is no theorem: it fails here with 2 rows kept instead of 4, by less than 0.1 %.
+Below: how often "a teacher that saw more makes the error smaller" fails, from a teacher on the student's own 4 rows to one
+on all 8, same ridge. Chosen here: Gaussian entries, the first 4 rows kept, Gaussian true parameters, ridge and noise
+variance log-uniform over six decades around 1. Commuting designs share their right singular vectors between kept and other
+rows. Arrows: no failure, from the upper end of the interval. Right: the count, and the largest ratio of the errors. "Mean":
+averaged over the true parameters, N(0, I).
+
+Theorems, marked by a star: commuting designs, where each factor of the bias falls with the teacher's eigenvalue; and the
+tuned ridge, where the teacher enters the mean error as -tr[(2wP - w²P²)G], P the student's smoother, I >= P >= 0, and G the
+covariance of the teacher's parameters, which more data enlarge, so that it falls for weights in [0, 2], and the best one
+lies there. The mean bias at weight 1 is no theorem: it fails here with 2 rows kept instead of 4, by less than 0.1 %.
 """
 
 from __future__ import annotations
@@ -212,8 +217,10 @@ def draw(table: Table) -> Figure:
         _risks(top, rows)
         _parts(low, rows)
         times = "tuned" if multiple == 1 else f"{multiple:g} × tuned"
-        top.set_title(f"{keep:.0%} of the rows kept\nridge {rows['ridge'][0]:.2g}, {times}")
+        top.set_title(f"{100 * keep:.0f} % of the rows kept\nridge {rows['ridge'][0]:.2g}, {times}")
         low.set_xlabel("teacher's share of the data")
+        for axis in (top, low):
+            axis.locator_params(axis="y", nbins=5)
     axes[0, 0].set_ylabel("risk")
     axes[1, 0].set_ylabel("parts of the risk")
     places: tuple[Any, Any] = ("outside upper center", "outside lower center")
@@ -239,8 +246,8 @@ def _risks(axis: Axes, rows: Table) -> None:
 
 
 def _parts(axis: Axes, rows: Table) -> None:
-    for line, color in (("squared bias", OKABE_ITO[3]), ("variance", OKABE_ITO[4])):
-        for w, style in ((1.0, "-"), (0.0, ":")):
+    for line, color, styles in (("squared bias", OKABE_ITO[3], ("-", ":")), ("variance", OKABE_ITO[4], ("--", "-."))):
+        for w, style in zip((1.0, 0.0), styles, strict=True):
             part = where(rows, kind="part", line=line, teacher_weight=w)
             axis.plot(part["seen"], part["value"], color=color, ls=style, label=f"{line}, {'weight 1' if w else 'no teacher'}")
     axis.set_ylim(0, 1.05 * where(rows, kind="part")["value"].max())
@@ -262,5 +269,5 @@ def _claims(axis: Axes, beside: Axes, rows: Table) -> None:
         beside.text(place, -1.0, head, transform=beside.get_yaxis_transform(), va="center", ha="right", fontsize=7, color=INK)
     axis.set_yticks(range(len(rows["line"])), rows["line"].tolist())
     axis.set(xscale="log", xlim=(5e-6, 1.0), ylim=(len(rows["line"]) - 0.5, -0.5))
-    axis.set_xlabel("share of designs in which a teacher that saw more makes the error larger")
+    axis.set(xlabel="share of designs", title="A teacher that saw more makes the error larger")
     axis.grid(axis="y", color=GREY, lw=0.3, alpha=0.5)

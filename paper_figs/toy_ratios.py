@@ -1,7 +1,13 @@
-"""How much more each round keeps of one direction than of the next: R_k = b_k / b_{k+1} (Rk_no_GT and Rk_GT of the authors).
+"""How much more a round keeps of one eigendirection than of the next: bounded with labels in the mix, unbounded without.
 
-Varied: teacher weight 1 and 0.75, on the toy example. At weight 1 the ratios grow without bound, R_k(t) = R_k(0)^(t+1), so
-there is no limit to draw.
+Varied: the teacher weight, 1 and 0.75; the round, 0 to 5, and the limit of infinitely many.
+Tuned: nothing.
+Seeds: none, the computation is deterministic.
+Sizes: 11 training points, hence 10 pairs of neighbouring eigendirections; no validation or test points.
+
+The toy example of ``toy_fits``; the ratio is R_k = b_k / b_(k+1) of the multipliers in ``toy_filters`` (``Rk_no_GT`` and
+``Rk_GT`` in the notebook of Borup & Andersen, 2021, arXiv:2102.13088). At weight 1 it is R_k(0)^(t+1) in round t and grows
+without bound, so there is no limit to draw. All lines are theory; between the pairs they only guide the eye.
 """
 
 from __future__ import annotations
@@ -34,11 +40,13 @@ def draw(table: Table) -> Figure:
     for axis, weight in zip(axes[0], weights, strict=True):
         for t, color in zip(rounds, round_colors(len(rounds)), strict=True):
             line = where(table, teacher_weight=weight, round=t)
-            axis.plot(line["index"], line["ratio"], "o-", ms=2.5, color=color, label=round_label(t, TOY.rounds))
+            axis.plot(line["index"], line["ratio"], color=color, label=round_label(t, TOY.rounds))
         limit = where(table, teacher_weight=weight, round=np.inf)
         if np.isfinite(limit["ratio"]).all():
             axis.plot(limit["index"], limit["ratio"], "--", color=INK, label="limit")
+        else:
+            axis.text(0.03, 0.98, "no limit: unbounded", transform=axis.transAxes, va="top", fontsize=7)
         axis.set(xlabel="eigendirection $k$", title=f"teacher weight {weight:g}", xticks=limit["index"])
-    axes[0, 0].set_ylabel("$R_k = b_k\\,/\\,b_{k+1}$")
+    axes[0, 0].set_ylabel("ratio $R_k = b_k\\,/\\,b_{k+1}$")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

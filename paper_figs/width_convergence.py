@@ -1,21 +1,30 @@
-r"""Networks converge to the kernel prediction as 1/√width, by the fluctuation of their kernels at the start; ensembles, too.
+"""Networks approach the kernel prediction almost as 1/√width, by their kernels' random start; means of them, to a floor.
 
-ReLU networks trained once (round 0 of `paper_figs.wide_path`, where the setting is told) at 64 to 8,192 neurons; points: mean
-and 95 % t-interval over 10 networks up to width 1,024 (two hidden layers: up to 256), 4 at 8,192, 6 at the others. Legends:
+Varied: the width, 64 to 8,192, and the number of hidden layers, 1 and 2; lower right, how many networks are averaged, 1 to
+48.
+Tuned: nothing; the ridge is 0.01 per training point.
+Seeds: 10 networks up to width 1,024 (two hidden layers: up to 256), 4 at 8,192, 6 at the other widths; 48 others a width
+for the means. Points are means with 95 % t-intervals over networks, or over disjoint groups (all 48: one group, no
+interval).
+Sizes: 200 training and 300 test images of the digits, one split.
+
+ReLU networks trained once, round 0 of ``paper_figs.wide_path``, where the setting is told. Brackets in the legends:
 exponents of least-squares lines through log error, each width counted once, and the 95 % percentile interval of 10,000
-bootstrap draws of networks within each width. Full lines are theory without a fitted constant: what the kernel's fluctuation
-does to first order (`paper_figs.wide_path.first_order`), and the exact mean square of that fluctuation (`kernel_constants`);
-dashed ones are fits. That ReLU kernels move as width^(-3/4) is expected (an argument, not a theorem): training takes a share
-1/√width of the neurons across their kink, and what they contribute to the kernel, of random sign between outputs, adds up to
-√(width · 1/√width) / width.
-Lower left: relative Frobenius distances of the tangent kernel between all pairs of training points and outputs.
-Lower right: means of M networks against the hidden neurons of all of them together, over disjoint groups of 48 networks (all
-48: one group, no interval). Coloured lines are sqrt(b² + v/M) with unbiased estimates of the squared floor b² and the variance
-v of one network from all 48; dashes at the right: floors and their 95 % intervals (`floor_and_variance`).
-The fitted exponents exclude 1/2: narrow networks err less than the first order says (0.90 of the full line at width 64, 0.995
-at 4,096), so a line through all widths is too flat; from 1,024 on it is -0.493 [-0.499, -0.486].
-The papers state the limit (Jacot, Gabriel & Hongler, 2018, arXiv:1806.07572), not these constants. Nothing is tuned. Not run:
-two hidden layers beyond width 512, where a step costs the square of the width.
+bootstrap draws of networks within each width. Full lines are theory without a fitted constant: what the kernel's
+fluctuation does to first order (``paper_figs.wide_path.first_order``), and the exact mean square of that fluctuation
+(``kernel_constants``); dashed ones are fits. That ReLU kernels move as width^(-3/4) is expected (an argument, not a
+theorem): training takes a share 1/√width of the neurons across their kink, and what they contribute to the kernel, of
+random sign between outputs, adds up to √(width · 1/√width) / width.
+Lower left: relative Frobenius distances of the tangent kernel between all pairs of training points and outputs. Lower
+right: means of M networks against the hidden neurons of all of them together. Dashed lines are sqrt(b² + v/M) with unbiased
+estimates of the squared floor b² and the variance v of one network from all 48; marks at the right: floors and their 95 %
+intervals (``floor_and_variance``).
+The fitted exponents exclude 1/2: narrow networks err less than the first order says (0.90 of the full line at width 64,
+0.995 at 4,096), so a line through all widths is too flat; from 1,024 on it is -0.493 [-0.499, -0.486].
+
+The papers state the limit (Jacot, Gabriel & Hongler, 2018, arXiv:1806.07572), not these constants; every setting is chosen
+here. Not run: two hidden layers beyond width 512, where a step costs the square of the width. Recorded in ``width.csv`` and
+``narrow_ensembles.csv``; ``python -m empirical run width`` and ``run narrow_ensembles`` measure them anew.
 """
 
 from __future__ import annotations
@@ -25,6 +34,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from paper_figs.regression_data import recorded
@@ -144,22 +154,28 @@ def _row(**columns: Any) -> dict[str, Any]:
 
 def draw(table: Table) -> Figure:
     """Errors with one and two hidden layers above; the kernel's distances and ensembles below."""
-    figure, ((one, two), (kernel, ensembles)) = plt.subplots(2, 2, figsize=(PAGE, 6.0), sharey="row")
+    figure, ((one, two), (kernel, ensembles)) = plt.subplots(2, 2, figsize=(PAGE, 5.9), sharey="row")
     first = where(table, round=0, teacher_weight=1.0)
     for axis, depth, layers in ((one, 1, "one hidden layer"), (two, 2, "two hidden layers")):
         _draw_laws(axis, where(first, depth=depth), ("error", "fluctuation", "error_own"))
         axis.set(title=f"predictions, {layers}", xlabel="width")
-    one.set(ylabel="relative distance", ylim=(0.003, 1.6))
+    one.set(ylabel="relative distance", ylim=(0.003, 3))
     for depth in (1, 2):
         _draw_laws(kernel, where(first, depth=depth), ("kernel_distance", "kernel_change"), f", {depth} hidden")
-    kernel.set(title="tangent kernel", ylabel="relative distance", xlabel="width", ylim=(0.0015, 4))
+    kernel.set(title="tangent kernel", ylabel="relative distance", xlabel="width", ylim=(0.0015, 12))
     _draw_ensembles(ensembles, first)
-    for axis, ticks in ((one, 4), (two, 4), (kernel, 4), (ensembles, 5)):
-        widths = [64 * 4**i for i in range(ticks)]
+    for axis, factor, ticks in ((one, 4, 4), (two, 2, 4), (kernel, 4, 4), (ensembles, 4, 5)):
+        widths = [64 * factor**i for i in range(ticks)]
         axis.set(xscale="log", yscale="log", xticks=widths, xticklabels=[f"{m:,}" for m in widths])
         axis.set(yticks=(0.01, 0.1, 1), yticklabels=("0.01", "0.1", "1"))
         axis.minorticks_off()
-        axis.legend(loc="upper right", fontsize=6.5, handletextpad=0.3, labelspacing=0.3)
+        title = "" if axis is ensembles else "exponent [95 % interval]"
+        axis.legend(title=title, title_fontsize=6.5, loc="upper right", fontsize=6.5, handletextpad=0.3, labelspacing=0.3)
+    lines = (("-", "theory, nothing fitted"), ("--", "fit"))
+    handles = [Line2D([], [], color=INK, lw=0.9, ls=dash, label=label) for dash, label in lines]
+    points: dict[str, Any] = {"marker": "o", "ms": 3.5, "mfc": "white", "mew": 0.8, "ls": ""}
+    handles.append(Line2D([], [], color=INK, label="networks, mean and 95 % interval", **points))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -191,25 +207,25 @@ def _draw_ensembles(axis: Any, table: Table) -> None:
     ensembles = where(table, quantity="ensemble")
     most = float(np.max(ensembles["width"] * ensembles["members"]))
     neurons = np.array([64.0, most])
-    axis.plot(neurons, constant / np.sqrt(neurons), color=INK, lw=0.9, label="one network, theory")
+    axis.plot(neurons, constant / np.sqrt(neurons), color=INK, lw=0.9)
     _points(axis, where(table, quantity="error", depth=1, kind="measured"), "width", GREY, label="one network")
     widths = np.unique(ensembles["width"])
-    for i, (m, color) in enumerate(zip(widths, np.array(OKABE_ITO)[[1, 4, 2, 0]].tolist(), strict=True)):
+    for i, (m, color, marker) in enumerate(zip(widths, np.array(OKABE_ITO)[[1, 4, 2, 0]].tolist(), "s^Dv", strict=True)):
         here = where(ensembles, width=m)
         rows, floor = where(here, kind="measured"), where(here, kind="squared floor")
         M = np.geomspace(1, rows["members"].max())
         variance = where(here, kind="variance")["value"][0]
-        axis.plot(m * M, np.sqrt(np.maximum(floor["value"][0] + variance / M, 0)), color=color, lw=0.8)
+        axis.plot(m * M, np.sqrt(np.maximum(floor["value"][0] + variance / M, 0)), color=color, lw=0.8, ls="--")
         _points(
             axis,
             rows | {"neurons": m * rows["members"]},
             "neurons",
             color,
-            fmt="^",
+            fmt=marker,
             ms=3,
             label=f"mean of networks of width {m}",
         )
         root = {name: np.sqrt(np.maximum(floor[name], 0)) for name in ("value", "low", "high")}
-        _points(axis, root | {"at": np.array([most * (1.6 + 0.3 * i)])}, "at", color, fmt="_", ms=4)
+        _points(axis, root | {"at": np.array([most * (1.6 + 0.3 * i)])}, "at", color, fmt=marker, ms=3)
     axis.text(most * 2.2, 0.085, "floors", ha="center", fontsize=6.5)
     axis.set(title="means of networks to infinite width", xlabel="hidden neurons in all")

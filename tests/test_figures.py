@@ -3,16 +3,20 @@
 import csv
 import importlib
 import logging
+import re
 from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 import kdtheory as kd
 from paper_figs import (
+    digits_ntk,
     digits_panels,
+    digits_rbf,
     digits_tuning,
     limit_distance,
     output,
@@ -24,10 +28,11 @@ from paper_figs import (
 )
 from paper_figs.__main__ import FIGURES, main
 from paper_figs.digits import Split
-from paper_figs.style import stack, where
+from paper_figs.style import COLUMN, PAGE, stack, where
 
 mpl.use("agg")
 logging.getLogger("fontTools").setLevel(logging.ERROR)
+SMALLEST = 6.5  # points, at the printed size
 #: Drawn by tests of their own, which compute them once.
 SLOW = (
     "digits",
@@ -42,9 +47,53 @@ SLOW = (
 QUICK = [name for name in FIGURES if not name.startswith(SLOW)]
 
 
+def faults(figure):
+    """What a reader at the printed size would frown at, as far as code can see it."""
+    figure.canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    found = [f"{text.get_text()!r} has {text.get_fontsize()} pt" for text in texts if text.get_fontsize() < SMALLEST]
+    if figure.get_figwidth() not in (COLUMN, PAGE):
+        found.append(f"{figure.get_figwidth()} inches wide")
+    page, ink = figure.bbox_inches, figure.get_tightbbox()
+    if min(ink.x0 - page.x0, ink.y0 - page.y0, page.x1 - ink.x1, page.y1 - ink.y1) < -0.02:
+        found.append(f"clipped: {ink.extents} inches")
+    grid = [axis for axis in figure.axes if axis.axison and axis.get_label() != "<colorbar>" and axis.has_data()]
+    for axis in grid:
+        for k, (name, own) in enumerate((("y", axis.yaxis), ("x", axis.xaxis))):
+            joined = getattr(axis, f"get_shared_{name}_axes")().joined
+            same = [one for one in grid if one is axis or joined(one, axis) or cells(one)[k] == cells(axis)[k]]
+            words = any(letter.isalpha() for text in own.get_ticklabels() for letter in plain(text))
+            if not (
+                words or getattr(figure, f"get_sup{name}label")() or any(getattr(one, f"get_{name}label")() for one in same)
+            ):
+                found.append(f"no {name} label: {axis.get_title()}")
+        found += [f"{side} spine: {axis.get_title()}" for side in ("top", "right") if axis.spines[side].get_visible()]
+    bars = [axis for axis in figure.axes if axis.get_label() == "<colorbar>"]
+    return found + ["no label on the colour bar"] * any(not (bar.get_ylabel() or bar.get_xlabel()) for bar in bars)
+
+
+def cells(axis):
+    """Row and column of the figure's grid that an axis stands in; a label at their edge is shared."""
+    place = axis.get_subplotspec()
+    return ((place.get_gridspec(), place.rowspan), (place.get_gridspec(), place.colspan)) if place else (axis, axis)
+
+
+def plain(text):
+    """Without formulas: a tick at 10^3 is a number, not a word."""
+    return re.sub(r"\$.*?\$", "", text.get_text())
+
+
 @pytest.mark.parametrize("name", QUICK)
-def test_quick_figures_are_drawn_with_their_numbers(name, tmp_path, capsys):
+def test_quick_figures_are_drawn_with_their_numbers(name, tmp_path, capsys, monkeypatch):
+    looked = {}
+
+    def look(name, table, figure, folder, write=output.write):
+        looked[name] = faults(figure)
+        return write(name, table, figure, folder)
+
+    monkeypatch.setattr(output, "write", look)
     assert main([name, "--out", str(tmp_path / "new" / "folder")]) == 0
+    assert looked == {name: []}
     files = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     assert files == {f"{name}.pdf", f"{name}.png", f"{name}.csv"}
     assert all((tmp_path / "new" / "folder" / file).stat().st_size > 500 for file in files)
@@ -129,6 +178,17 @@ def test_closed_form_optima_agree_with_the_grid_on_digits(monkeypatch):
     assert digits_panels.draw(table, "two rounds").axes
 
 
+@pytest.mark.parametrize("figure", [digits_rbf, digits_ntk])
+def test_noise_turns_the_best_weight_positive_at_small_ridges_only(figure):
+    split = Split.draw(figure.__name__.rpartition("_")[2], 0)
+    smallest, *_, largest = figure.RIDGES
+    for noise in digits_panels.NOISES:
+        labels, _ = split.noisy(noise)
+        weights = [split.optimum(labels, ridge, split.labels_validation) for ridge in (smallest, largest)]
+        assert weights[1] < 0
+        assert (weights[0] > 0) == (noise > 0)
+
+
 def test_label_noise_flips_its_share_to_other_classes():
     split = Split.draw("rbf", 0)
     some, _ = split.noisy(0.2)
@@ -174,7 +234,7 @@ def test_list_and_errors(tmp_path, capsys, monkeypatch):
     listed = capsys.readouterr().out
     assert all(name in listed for name in FIGURES)
     assert main(["nothing"]) == 2
-    assert "NAME must be one of toy_fits" in capsys.readouterr().err
+    assert f"NAME must be one of {FIGURES[0]}, " in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert main(["toy_fits", "--out", str(tmp_path / "file")]) == 2
     assert "--out must be a folder" in capsys.readouterr().err
@@ -183,6 +243,21 @@ def test_list_and_errors(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["toy_fits", "--out", str(tmp_path)]) == 2
     assert "pip install 'kdtheory[figures]'" in capsys.readouterr().err
+
+
+def test_faults_are_seen():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(5.0, 2.0), layout="none")
+    left.plot([0, 1], [0, 1])
+    right.plot([0, 1], [0, 1])
+    left.text(0.5, 0.5, "tiny", fontsize=5)
+    left.text(1.5, 0.5, "far out" * 30)
+    left.set_ylabel("what")
+    right.spines["right"].set_visible(True)
+    found = " ".join(faults(figure))
+    plt.close(figure)
+    for fault in ("'tiny' has 5.0 pt", "5.0 inches wide", "clipped", "no x label", "right spine"):
+        assert fault in found
+    assert "no y label" not in found
 
 
 def test_a_failing_figure_stops_and_leaves_nothing_half_written(tmp_path, monkeypatch, capsys):

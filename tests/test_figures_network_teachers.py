@@ -70,12 +70,12 @@ def test_figures_load_no_network_library():
 def test_captions_name_the_settings():
     how = settings(network_teacher_fraction.RECORD)
     said = network_teacher_fraction.__doc__
-    assert f"{how['seeds']} seeds" in said
+    assert f"Seeds: {how['seeds']}, " in said
     assert (how["mlp_width"], how["mlp_steps"], how["mlp_rate"], how["mlp_batch"]) == (128, 500, 0.1, 64)
     assert (how["cnn_width"], how["cnn_steps"], how["cnn_rate"], how["cnn_batch"]) == (12, 500, 0.002, 32)
     assert (how["n"], how["n_validation"], how["n_test"], how["side"]) == (2000, 700, 4000, 14)
     how, said = settings(network_capacity.RECORD), network_capacity.__doc__
-    assert f"{how['seeds']} seeds" in said
+    assert f"Seeds: {how['seeds']}, " in said
     assert (how["mlp_width"], how["cnn_width"], how["mlp_steps"], how["cnn_steps"]) == (64, 12, 500, 500)
     assert how["mlp_teacher_steps"] == how["cnn_teacher_steps"] == 1000
     assert (how["mlp_teacher_widths"][0], how["mlp_teacher_widths"][-1]) == (8, 256)

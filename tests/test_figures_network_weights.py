@@ -76,9 +76,31 @@ def test_the_parabola_of_the_two_ends_passes_the_other_weights(weights):
 
 
 def test_less_kept_asks_for_more_teacher(weights):
+    """Squared loss: at every step down; cross-entropy: from half of the rows to a fifth, and no more below."""
     for data in ("digits", "fashion_mnist"):
         best = where(weights, data=data, loss="squared", quantity="optimum", noise=0.2)
         assert spearmanr(best["keep_fraction"], best["value"]).statistic < -0.85
+        for noise in (0.0, 0.2, 0.4):
+            for loss in ("squared", "cross_entropy"):
+                best = where(weights, data=data, loss=loss, quantity="optimum", noise=noise)
+                assert best["keep_fraction"].tolist() == [0.05, 0.1, 0.2, 0.5, 1.0]
+                steps = np.diff(best["value"])
+                assert steps[2] < 0
+                assert (steps < 0).all() if loss == "squared" else abs(steps[:2]).max() < 0.06
+
+
+def test_the_ends_foretell_closest_and_the_fed_kernel_ranks_as_well(rules):
+    """The first line of network_rules."""
+    for criterion in ("squared error", "scale-free"):
+        rank, apart = (
+            [
+                where(rules, kind=kind, rule=rule, criterion=criterion)["value"][0]
+                for rule in ("two endpoints", "fed kernel", "own kernel")
+            ]
+            for kind in ("rank", "distance")
+        )
+        assert apart[0] == min(apart)
+        assert rank[1] > rank[0] - 0.02
 
 
 def test_rank_correlations_are_scipys(rules):
