@@ -1,12 +1,14 @@
 """Configuration of the site; `make docs` builds it, offline, with warnings as errors."""
 
+import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pages
-from jupyter_client.connect import ConnectionFileMixin
 
 import kdtheory
 
@@ -40,7 +42,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
-ConnectionFileMixin.transport.default_value = "ipc"  # kernels of the notebooks talk through files, not through the network
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 autodoc_typehints = "none"  # shapes and units stand in the text, the types in the source beside it
 autodoc_member_order = "bysource"
@@ -57,6 +59,13 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 templates_path: list[str] = []
+
+
+# kernels of the notebooks neither read a user's own profile nor remark on their connection
+ipython = tempfile.TemporaryDirectory(prefix="kdtheory-docs-")  # removed with the process
+os.environ["IPYTHONDIR"] = ipython.name
+Path(ipython.name, "profile_default").mkdir()
+Path(ipython.name, "profile_default", "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40\n")
 
 
 def setup(app):
