@@ -57,8 +57,8 @@ lint: $(VENV)/.dev
 
 # offline; a warning is an error. Figures are drawn first where they are not up to date; the notebooks are executed
 docs: figures/.drawn $(VENV)/.dev
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(RUN) -m sphinx -b html -W --keep-going -q docs site
-	@echo "The site is in $(CURDIR)/site/index.html."
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(RUN) -m sphinx -b html -W --keep-going -q docs site/html
+	@echo "The site is in $(CURDIR)/site/html/index.html."
 
 mutants: $(VENV)/.dev
 	OPENBLAS_NUM_THREADS=1 $(RUN) tests/mutants.py

@@ -1,4 +1,7 @@
-"""Command line: ``python -m empirical list | run NAME | export NAME | report NAME | suggest-weight``."""
+"""Command line: ``python -m empirical list | run NAME | export NAME | report NAME | suggest-weight``.
+
+Installed, it is ``kdtheory-empirical`` too.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,38 @@ from pathlib import Path
 
 from empirical import command_line
 from empirical.engine import BACKENDS
+from empirical.experiments import EXPERIMENTS
 from empirical.table import FORMATS
 
+SCRIPT = "kdtheory-empirical"
 SUGGEST = "suggest-weight"
+EXAMPLES = f"""\
+examples:
+  %(prog)s list                        what each experiment claims, and its size
+  %(prog)s run width --quick           the settings of a few minutes
+  %(prog)s report width --quick        what its table says of the claims
+  %(prog)s {SUGGEST} --predictions held_out.npz --labels-are noisy
+
+list, run, export and report need PyTorch: pip install 'kdtheory[empirical]'.
+{SUGGEST} needs NumPy and SciPy, and PyTorch only for --checkpoints.
+"""
+LIST_EXAMPLE = "example:\n  %(prog)s"
+RUN_EXAMPLES = """\
+examples:
+  %(prog)s width --quick
+  %(prog)s weight_vs_fraction --set seeds=5 --device cuda
+  %(prog)s gap --workers 8 --format parquet
+"""
+EXPORT_EXAMPLE = "example:\n  %(prog)s scores --out results"
+REPORT_EXAMPLES = "examples:\n  %(prog)s width --quick\n  %(prog)s width --table results/width.csv"
+SUGGEST_EXAMPLES = """\
+examples:
+  %(prog)s --predictions held_out.npz --labels-are clean
+  %(prog)s --predictions held_out.npz --labels-are noisy --json
+
+held_out.npz holds on_labels, on_teacher and labels: the predictions of the students at
+teacher weights 0 and 1 on points that trained neither of them, and the labels there.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,13 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(*, with_suggest: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m empirical", description="Trains networks and writes what it measured.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    listed = commands.add_parser("list", help="name the experiments, their claims and their settings")
-    run = commands.add_parser("run", help="run one; what is finished is kept, so a run that was stopped goes on")
-    export = commands.add_parser("export", help="write what is finished of one that is not, as NAME-partial")
-    report = commands.add_parser("report", help="say in plain language what a table shows of the claims")
-    suggest = commands.add_parser(SUGGEST, help="the teacher weight for two students of your own, from held-out predictions")
+    parser = argparse.ArgumentParser(
+        prog=SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m empirical",
+        description="Trains networks beside the theory of kdtheory and writes what it measured.\n"
+        f"{SUGGEST} reads held-out predictions of networks of your own.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, purpose: str, examples: str) -> argparse.ArgumentParser:
+        about = f"{purpose[:1].upper()}{purpose[1:]}."
+        raw = argparse.RawDescriptionHelpFormatter
+        return commands.add_parser(name, help=purpose, description=about, epilog=examples, formatter_class=raw)
+
+    listed = add("list", "name the experiments, their claims and their settings", LIST_EXAMPLE)
+    run = add("run", "run an experiment; what is finished is kept, so a run that was stopped goes on", RUN_EXAMPLES)
+    export = add("export", "write what is finished of an experiment that is not, as NAME-partial", EXPORT_EXAMPLE)
+    report = add("report", "say in plain language what an experiment's table shows of its claims", REPORT_EXAMPLES)
+    suggest = add(SUGGEST, "the teacher weight for two students of your own, from held-out predictions", SUGGEST_EXAMPLES)
     for command, carry_out in (
         (listed, command_line.listed),
         (run, command_line.run),
@@ -50,7 +94,7 @@ def _parser(*, with_suggest: bool) -> argparse.ArgumentParser:
     ):
         command.set_defaults(carry_out=carry_out)
     for command in (run, export, report):
-        command.add_argument("name", metavar="NAME")
+        command.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
         command.add_argument("--quick", action="store_true", help="the settings of a few minutes; the table is NAME-quick")
         command.add_argument(
             "--out",

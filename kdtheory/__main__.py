@@ -1,24 +1,51 @@
-"""Command line: ``python -m kdtheory verify`` and ``python -m kdtheory theorems``."""
+"""Command line: ``python -m kdtheory verify``, ``theorems`` and ``about``; installed, it is ``kdtheory`` too."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
-from kdtheory import kernels, theorems, verify
+from kdtheory import __version__, kernels, theorems, verify
+from kdtheory.about import about, in_words
 from kdtheory.problem import EMBEDDED, NOISE_VARIANCE, Problem
 from kdtheory.tables import read
+
+SCRIPT = "kdtheory"
+EXAMPLES = """\
+examples:
+  %(prog)s verify                    every theorem, on scikit-learn's digits
+  %(prog)s verify --data table.csv   on your own data; NumPy and SciPy suffice
+  %(prog)s theorems --paper mobahi   what a paper's theorems say
+  %(prog)s about                     versions, for a bug report
+"""
+VERIFY_EXAMPLES = """\
+examples:
+  %(prog)s --data table.csv --target price
+  %(prog)s --kernel ntk --ridge 0.5
+  %(prog)s --paper dang --json
+
+digits and diabetes come with scikit-learn; a file of your own needs NumPy and SciPy.
+exit code: 0 if what was checked holds, 1 if a theorem fails or none applies,
+2 if the input cannot be used
+"""
+THEOREMS_EXAMPLES = """\
+examples:
+  %(prog)s --paper mobahi
+  %(prog)s --name limit
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 if all is well, 1 if a theorem fails (or none holds), 2 if the input cannot be used."""
     options = _parser().parse_args(arguments)
     try:
-        return _list(options) if options.command == "theorems" else _verify(options)
+        return int(options.carry_out(options))
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -28,15 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m kdtheory", description="Kernel-regression theory of knowledge distillation."
+        prog=SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m kdtheory",
+        description="Kernel-regression theory of knowledge distillation, in closed form.\n"
+        "Each theorem is computed by two routes, which are compared, on your data too.",
+        epilog=EXAMPLES,
+        formatter_class=raw,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"kdtheory {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     verify = commands.add_parser(
         "verify",
         help="check the theorems on digits or on your own data",
-        description="Computes both sides of every theorem, by definition and in closed form, and prints how far they differ.",
+        description="Computes both sides of every theorem, by definition and in closed form,\nand prints how far they differ.",
+        epilog=VERIFY_EXAMPLES,
+        formatter_class=raw,
     )
+    verify.set_defaults(carry_out=_verify)
     verify.add_argument(
         "--data",
         metavar="FILE",
@@ -60,11 +96,33 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--max-points", type=int, default=2000, help="use a random part of larger data (default: 2000)")
     verify.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     verify.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    listing = commands.add_parser("theorems", help="list the theorems with their statements and assumptions")
+    listing = commands.add_parser(
+        "theorems",
+        help="list the theorems with their statements and assumptions",
+        description="Lists every theorem: its statement in LaTeX, its assumptions, and the figure\nthat draws it.",
+        epilog=THEOREMS_EXAMPLES,
+        formatter_class=raw,
+    )
+    listing.set_defaults(carry_out=_list)
     for command in (verify, listing):
         command.add_argument("--paper", default="", metavar="TEXT", help="only those of this paper (author, year or arXiv id)")
         command.add_argument("--name", default="", metavar="TEXT", help="only those with this in their name")
+    report = commands.add_parser(
+        "about",
+        help="print versions, BLAS, threads and which optional packages are installed",
+        description="Prints what is installed, for a bug report. It names no path, user or host.",
+        epilog="examples:\n  %(prog)s\n  %(prog)s --json",
+        formatter_class=raw,
+    )
+    report.add_argument("--json", action="store_true", help="print one JSON object")
+    report.set_defaults(carry_out=_about)
     return parser
+
+
+def _about(options: argparse.Namespace) -> int:
+    facts = about()
+    print(json.dumps(facts, indent=2) if options.json else in_words(facts))
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -102,7 +160,7 @@ def _verify(options: argparse.Namespace) -> int:
     results = _table(problem, chosen, options) if not options.json else list(verify.check(problem, chosen))
     checks = [result for result, _ in results]
     if options.json:
-        settings = {key: value for key, value in vars(options).items() if key not in ("command", "json")}
+        settings = {key: value for key, value in vars(options).items() if key not in ("carry_out", "json")}
         print(verify.as_json(problem, results, settings))
     else:
         print(f"\n{verify.summary(checks)}")

@@ -191,6 +191,7 @@ def test_where_distillation_does_not_pay_it_is_not_advised():
 
 
 def test_a_figure_without_any_weight(tmp_path):
+    pytest.importorskip("matplotlib")
     plan = small_plan()
     nothing = np.full(2, np.nan)
     object.__setattr__(plan.with_distillation, "teacher_weight", nothing)

@@ -62,6 +62,7 @@ def test_the_preconditioner_spares_passes_and_so_does_the_warm_start():
 
 
 def test_blocks_and_workers_give_the_same_coefficients():
+    pytest.importorskip("joblib")
     X, y, X_new = problem()
     how = {"kernel": partial(rbf, gamma=0.3), "centres": X[:20], "ridge": 0.5, "block_rows": 5}
     wanted = falkon(X, y, **how)

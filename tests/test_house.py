@@ -56,13 +56,14 @@ ORDER = [
     ["theorems.naive"],
     [f"theorems.{paper}" for paper in PAPERS],
     ["theorems"],
-    ["verify"],
+    ["about", "verify"],
     ["__main__"],
 ]
 RANK = {name: level for level, names in enumerate(ORDER) for name in names}
 MODULES = sorted((ROOT / "kdtheory").rglob("*.py"))
 ALLOWED = {"numpy", "scipy"}
 HEAVY = {
+    "about": {"threadpoolctl"},
     "machine": {"sklearn"},
     "streaming": {"tqdm"},
     "workers": {"distributed", "joblib"},

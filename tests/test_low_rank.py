@@ -164,6 +164,7 @@ def test_labels_of_zero_have_no_error():
 
 
 def test_blocks_files_checkpoints_and_workers_give_the_same_model(tmp_path):
+    pytest.importorskip("joblib")
     X, y, X_new = problem()
     for name, values in (("X", X), ("y", y)):
         np.save(tmp_path / f"{name}.npy", values)

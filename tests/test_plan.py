@@ -152,6 +152,7 @@ def test_intervals_cover_what_refitting_finds(convention):
 
 
 def test_the_two_methods_and_conventions_agree_on_a_real_set():
+    pytest.importorskip("sklearn")  # the diabetes data
     X, y = diabetes()
     X, y = (X / X.std(axis=0))[:250], (y / y.std())[:250]
 
@@ -169,6 +170,7 @@ def test_the_two_methods_and_conventions_agree_on_a_real_set():
 
 
 def test_bounds_table_and_figure(tmp_path):
+    pytest.importorskip("matplotlib")
     rng = np.random.default_rng(0)
     X, y = sample(80, rng)
     advice = plan(X, y, kernel=kernel, keep_fractions=[0.25, 0.5], bounds=(0.0, 0.8), subsets=3)

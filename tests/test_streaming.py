@@ -100,6 +100,7 @@ def test_a_view_of_a_memory_map_is_read_at_its_place(tmp_path):
 
 @pytest.mark.parametrize("scheduler", ["threads:2", "processes:2"])
 def test_workers_give_the_same_bits(scheduler, tmp_path):
+    pytest.importorskip("joblib")
     X, y = data()
     np.save(tmp_path / "X.npy", X)
     wanted = accumulate(cubic, X, y, block_rows=HEIGHT)

@@ -14,12 +14,19 @@ RNG = np.random.default_rng(0)
 QUICK = ["--paper", "borup"]
 
 
+@pytest.fixture
+def digits():
+    """The data of `verify` unless others are named."""
+    pytest.importorskip("sklearn")
+
+
 def small_problem(**changes):
     X = RNG.normal(size=(40, 3))
     how = {"kernel": lambda *a: kernels.rbf(*a, gamma=0.4), "ridge": 0.1, "seed": 0, "max_points": 100} | changes
     return Problem.split("small", X, np.sin(X[:, 0]) + X[:, 1], **how)
 
 
+@pytest.mark.usefixtures("digits")
 def test_the_table_on_digits(capsys):
     assert main(["verify", "--max-points", "300"]) == 0
     out = capsys.readouterr().out
@@ -28,11 +35,13 @@ def test_the_table_on_digits(capsys):
     assert all(str(theorem.source) in out for theorem in theorems.all())
 
 
+@pytest.mark.usefixtures("digits")
 def test_the_table_on_a_regression_set(capsys):
     assert main(["verify", "--data", "diabetes", "--kernel", "linear", "--ridge", "1"]) == 0
     assert "diabetes: 310 training and 132 held-out points, 1 outputs" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("digits")
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_table_fits_the_terminal(width, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
@@ -42,6 +51,7 @@ def test_the_table_fits_the_terminal(width, capsys, monkeypatch):
     assert max(len(line) for line in lines[start:]) <= max(width, verify.NARROWEST)
 
 
+@pytest.mark.usefixtures("digits")
 def test_json_says_everything_the_table_says(capsys):
     assert main(["verify", "--max-points", "40", "--json", *QUICK]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -51,6 +61,7 @@ def test_json_says_everything_the_table_says(capsys):
     assert result["settings"]["kernel"] == "rbf"
 
 
+@pytest.mark.usefixtures("digits")
 def test_filters_by_paper_and_name(capsys):
     assert main(["verify", "--max-points", "40", "--paper", "2102.13088", "--name", "limit"]) == 0
     out = capsys.readouterr().out
@@ -64,6 +75,7 @@ def test_filters_by_paper_and_name(capsys):
     assert "if the kernel can fit the labels within the tolerance" in out
 
 
+@pytest.mark.usefixtures("digits")
 def test_a_law_that_fails_is_named(capsys, monkeypatch):
     def wrong(s, y, *, ridge, **how):
         return rounds(s, y, ridge=s.n * np.asarray(ridge), **how)
@@ -75,6 +87,7 @@ def test_a_law_that_fails_is_named(capsys, monkeypatch):
     assert "by definition" in out
 
 
+@pytest.mark.usefixtures("digits")
 def test_a_broken_assumption_is_said_and_not_passed(capsys):
     arguments = ["verify", "--max-points", "40", "--noise-variance", "0", "--name", "white features"]
     assert main(arguments) == 1  # nothing holds
@@ -83,6 +96,7 @@ def test_a_broken_assumption_is_said_and_not_passed(capsys):
     assert "0 of 1 theorems hold; 1 do not apply to these data." in out
 
 
+@pytest.mark.usefixtures("digits")
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["rbf", "laplace", "linear", "polynomial", "ntk", "nngp"])
 def test_all_digits_with_every_kernel(kernel):
@@ -103,6 +117,7 @@ def test_points_out_of_reach_get_a_reason(tmp_path, capsys):
     assert "teacher and labels give the same held-out predictions" in printed
 
 
+@pytest.mark.usefixtures("digits")
 def test_no_digits_left_is_not_a_pass(capsys):
     assert main(["verify", "--max-points", "100", "--ridge", "1e-16", "--name", "schedule"]) == 1
     assert "not resolved: too ill-conditioned at this ridge" in capsys.readouterr().out
@@ -148,6 +163,7 @@ def test_bad_csv_gets_one_sentence(tmp_path, capsys, name):
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("digits")
 def test_bad_files_and_options(tmp_path, capsys):
     np.savez(tmp_path / "other.npz", A=np.ones(3))
     np.savez(tmp_path / "scalar.npz", X=np.float64(3.0), y=np.ones(3))

@@ -55,8 +55,18 @@ def address():
         yield running.scheduler_address
 
 
-@pytest.mark.parametrize("scheduler", [None, "threads", "threads:3", "processes:2", "joblib"])
-def test_the_list_is_in_order_and_the_same_everywhere(scheduler):
+def place(scheduler, request):
+    """Where the name says, if what that needs is installed."""
+    if scheduler == "dask":
+        return request.getfixturevalue("address")
+    if scheduler is not None:
+        pytest.importorskip("joblib")
+    return scheduler
+
+
+@pytest.mark.parametrize("name", [None, "threads", "threads:3", "processes:2", "joblib"])
+def test_the_list_is_in_order_and_the_same_everywhere(name, request):
+    scheduler = place(name, request)
     assert mapped(square, ITEMS, scheduler=scheduler) == [item**2 for item in ITEMS]
     assert mapped(square, iter(ITEMS), scheduler=scheduler) == [item**2 for item in ITEMS]
     assert mapped(square, [], scheduler=scheduler) == []
@@ -72,7 +82,7 @@ def test_dask_gives_the_same_list_by_address_and_by_client(address):
 
 @pytest.mark.parametrize("scheduler", ["threads:2", "processes:2", "dask"])
 def test_a_sum_in_the_order_of_items_is_bit_for_bit_the_same(scheduler, request):
-    where = request.getfixturevalue("address") if scheduler == "dask" else scheduler
+    where = place(scheduler, request)
     A = np.random.default_rng(0).normal(size=(40, 6))
     here, there = (sum(in_order(partial(products, A), range(37), scheduler=name)) for name in (None, where))
     assert (here == there).all()
@@ -80,7 +90,7 @@ def test_a_sum_in_the_order_of_items_is_bit_for_bit_the_same(scheduler, request)
 
 @pytest.mark.parametrize("scheduler", [None, "threads:2", "processes:2", "dask"])
 def test_an_error_comes_back_as_it_was_raised(scheduler, request):
-    where = request.getfixturevalue("address") if scheduler == "dask" else scheduler
+    where = place(scheduler, request)
     with pytest.raises(ValueError, match=r"`item` must not be 5\."):
         mapped(partial(fails_at, 5), ITEMS, scheduler=where)
 
@@ -183,7 +193,7 @@ def test_no_workers_at_all_are_refused():
 
 @pytest.mark.parametrize("scheduler", ["processes:2", "dask"])
 def test_what_cannot_be_sent_is_told(scheduler, request):
-    where = request.getfixturevalue("address") if scheduler == "dask" else scheduler
+    where = place(scheduler, request)
     with pytest.raises(
         ValueError, match=r"`function`, with all that it holds, must be .* sent to another process, got cannot pickle"
     ):
@@ -222,7 +232,7 @@ def test_random_subsets_of_pruned_data_are_the_same_anywhere(where, request):
     x = np.linspace(0.0, 1.0, 40)[:, None]
     K, f = kd.kernels.rbf(x, gamma=20.0), np.sin(6 * x[:, 0])
     how = {"noise_variance": 0.5, "ridge": 0.05, "ridge_convention": "per_example", "subsets": 5}
-    scheduler = request.getfixturevalue("address") if where == "dask" else where
+    scheduler = place(where, request)
     for family, grid in (
         (kd.pruning.risk_curves, {"keep_fractions": [0.2, 0.21, 1.0]}),
         (kd.pruning.teacher_shares, {"keep_fraction": 0.2, "seen_fractions": [0.2, 0.5, 1.0]}),

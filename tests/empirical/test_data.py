@@ -44,6 +44,7 @@ def without_digests(monkeypatch):
 
 
 def test_digits_are_scikit_learns():
+    pytest.importorskip("sklearn")
     digits = load("digits")
     assert digits.X.shape == (1797, 1, 8, 8)
     assert digits.X.dtype == np.float32

@@ -209,6 +209,7 @@ def test_regression_values_are_standardised_by_the_training_rows():
 
 
 def test_test_rows_do_not_depend_on_the_training_size():
+    pytest.importorskip("sklearn")  # the digits
     few, many = (split(load("digits"), train=n, validation=100, test=300, seed=0) for n in (50, 1000))
     np.testing.assert_array_equal(few.rows_test, many.rows_test)
     np.testing.assert_array_equal(few.rows_validation, many.rows_validation)

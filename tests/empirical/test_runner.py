@@ -15,6 +15,8 @@ import pytest
 from empirical import runner
 from empirical.store import Store
 
+pytest.importorskip("torch")  # a run asks for its device first
+
 ROOT = Path(__file__).parents[2]
 
 
