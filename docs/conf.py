@@ -27,11 +27,17 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a network, on the machine that builds and on the one that reads
 ]
 exclude_patterns = [
-    "theorems.md",
-    "generated/theorems",
-    "generated/verify.md",
-    "generated/unwritten.md",
-]  # one page for reading in the repository; here every paper has its own
+    "theorems.md",  # for reading in the repository; here every paper has its own page
+    *(
+        "precision.md",
+        "mutants.md",
+        "generated/theorems",
+        "generated/verify.md",
+        "generated/unwritten.md",
+        "generated/cite.md",
+    ),
+    *("generated/contributing.md", "generated/changelog.md"),
+]
 default_role = "code"
 nitpicky = False
 suppress_warnings = ["config.cache", "myst.domains"]
@@ -39,6 +45,7 @@ suppress_warnings = ["config.cache", "myst.domains"]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
+nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
@@ -46,6 +53,7 @@ logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 autodoc_typehints = "none"  # shapes and units stand in the text, the types in the source beside it
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -56,6 +64,7 @@ html_theme = "furo"
 html_title = f"kdtheory {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 templates_path: list[str] = []
@@ -70,3 +79,4 @@ Path(ipython.name, "profile_default", "ipython_kernel_config.py").write_text("ge
 
 def setup(app):
     app.connect("builder-inited", lambda app: pages.write(Path(app.srcdir)))
+    app.connect("build-finished", lambda app, error: error or pages.prune(Path(app.outdir)))

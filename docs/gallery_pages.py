@@ -63,7 +63,7 @@ def gallery() -> dict[str, str]:
                 claim,
                 ":::",
             ]
-        lines += ["::::", "", "```{toctree}", ":hidden:", "", *names, "```"]
+        lines += ["::::", "", "```{toctree}", ":hidden:", "", *(f"{name} <{name}>" for name in names), "```"]
     return files | {"gallery/index.md": "\n".join(lines) + "\n"}
 
 
@@ -79,14 +79,12 @@ def figure(name: str) -> str:
         path.name for path in (ROOT / "tests").glob("test_figures*.py") if re.search(rf"\b{name}\b", path.read_text())
     )
     lines = [
-        f"# {name}",
+        f"# {claim.rstrip('.')}",
         "",
         f"![{claim}]({name}.png)",
         "",
         "```{eval-rst}",
-        f"**{claim.strip()}**",
-        "",
-        _fields(caption.strip()),
+        _fields(_linked(caption.strip(), name)),
         "```",
         "",
     ]
@@ -105,8 +103,26 @@ def figure(name: str) -> str:
         questions = ", ".join(f"`empirical/experiments/{question}.py`" for question in MEASURED[name])
         lines += [f"Measured by {questions}; what came out of every claim: [verdicts](/verdicts.md).", ""]
     lines += [f"Held by {', '.join(f'`tests/{test}`' for test in tests or ['test_figures.py'])}.", ""]
-    lines += ["## Code", "", f"```{{literalinclude}} ../../../paper_figs/{name}.py", ":language: python", "```"]
+    lines += [
+        "## Code",
+        "",
+        f"```{{literalinclude}} ../../../paper_figs/{name}.py",
+        ":language: python",
+        f":lines: {_after_docstring(name)}-",
+        "```",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _after_docstring(name: str) -> int:
+    """The line where the code begins: the docstring is the caption."""
+    return 1 + (ast.parse((ROOT / "paper_figs" / f"{name}.py").read_text(encoding="utf-8")).body[0].end_lineno or 0)
+
+
+def _linked(caption: str, name: str) -> str:
+    """A caption with links to the other figures that it names."""
+    others = "|".join(sorted(set(FIGURES) - {name}, key=len, reverse=True))
+    return re.sub(rf"(?<![\w`:./])(?:``)?\b({others})\b(?:``)?(?![\w`.])", r":doc:`\1 <\1>`", caption)
 
 
 def _fields(caption: str) -> str:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable
-from types import ModuleType
+from types import GenericAlias, ModuleType
 
 INTERFACE = {
     "Kernels, and networks of infinite width": (
@@ -37,11 +37,14 @@ INTERFACE = {
 }  # fmt: skip
 
 
+COMMANDS = {("empirical.suggest", "add_arguments"), ("empirical.suggest", "run")}  # what the command line is made of
+
+
 def interface() -> dict[str, str]:
     """A page per public module: its text, its names in one table, then each in full."""
     files = {f"api/{name}.md": _module(name) for names in INTERFACE.values() for name in names}
-    lines = ["# Interface", "", "`import kdtheory as kd` gives the names below; submodules hold the rest.", ""]
-    lines += ["```{eval-rst}", *_summary("kdtheory", _shortcuts()), "```", ""]
+    lines = ["# API", "", "`import kdtheory as kd` gives the names below; submodules hold the rest.", ""]
+    lines += ["| name | what it is |", "|---|---|", *map(_shortcut, _shortcuts()), ""]
     for title, names in INTERFACE.items():
         lines += [f"## {title}", "", "| module | what it is |", "|---|---|"]
         for name in names:
@@ -62,6 +65,14 @@ def _shortcuts() -> list[str]:
     return [name for name in kd.__all__ if not isinstance(getattr(kd, name), ModuleType)]
 
 
+def _shortcut(name: str) -> str:
+    """A row that leads to where a name of `kdtheory` itself is explained."""
+    modules = (module for names in INTERFACE.values() for module in names)
+    home = next(module for module in modules if name in importlib.import_module(module).__all__)
+    first = (inspect.getdoc(getattr(importlib.import_module("kdtheory"), name)) or "").partition("\n\n")[0].replace("\n", " ")
+    return f"| [`kd.{name}`](#{home}.{name}) | {_inline(first)} |"
+
+
 def _summary(module: str, names: Iterable[str]) -> list[str]:
     return [
         f".. currentmodule:: {module}",
@@ -76,9 +87,13 @@ def _summary(module: str, names: Iterable[str]) -> list[str]:
 
 def _module(name: str) -> str:
     module = importlib.import_module(name)
-    documented = [each for each in module.__all__ if _is_documented(getattr(module, each))]
+    documented = [each for each in module.__all__ if _is_documented(getattr(module, each)) and (name, each) not in COMMANDS]
     lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}", "   :no-members:", "", *_summary(name, documented)]
     for each in module.__all__:
+        if isinstance(getattr(module, each), GenericAlias):  # a name for a type, without a text of its own
+            continue
+        if (name, each) in COMMANDS:
+            continue
         if each not in documented:
             lines += _constant(module, each)
         elif inspect.isclass(getattr(module, each)):
@@ -95,6 +110,8 @@ def _is_documented(value: object) -> bool:
 def _constant(module: ModuleType, name: str) -> list[str]:
     """A constant or a type's name, with what its line in the source says of it."""
     value, source = repr(getattr(module, name)), inspect.getsource(module)
+    home = re.search(rf"^from (\w+\.\w+) import (?:\([^)]*|[^(\n]*)\b{name}\b", source, re.MULTILINE)
+    source = inspect.getsource(importlib.import_module(home[1])) if home else source
     said = re.search(rf"^{name}\b[^#\n]*#:? (.+)$|^#: (.+)\n{name}\b", source, re.MULTILINE)
     shown = [f"   :value: {value}"] if len(value) < 70 and " at 0x" not in value else []
     text = next(filter(None, said.groups()), "") if said else ""

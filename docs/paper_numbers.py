@@ -42,7 +42,7 @@ MISSING = """\
 
 The toy data of Mobahi, Farajtabar & Bartlett (2020, arXiv:2002.05715) are those of Borup & Andersen; the norms and rounds that we
 compute for them are not printed there. Of Borup & Andersen's networks on CIFAR-10, of the tables of Ben-Baruch et al., of the
-synthetic figure of Pareek et al., and of the figures of Ildiz et al. (2024, arXiv:2410.18837), Simon et al. (2023,
+synthetic figure of Pareek et al., and of the figures of Ildiz et al. (2025, arXiv:2410.18837), Simon et al. (2024,
 arXiv:2311.14646), Takanami et al. (2025, arXiv:2501.16226) and Lecoiu, Mukherjee & Sur (2026, arXiv:2605.17778) we have no printed
 values. What `kdtheory.theorems` and the tests hold for them are formulas checked by a second route, not published numbers.
 """
@@ -113,7 +113,7 @@ The abstract gives the reciprocal of the golden ratio; the package has no traini
         "Loo": "Second-hand, and of networks that were not run.",
         "Jordan,": "What training on CIFAR-10 costs elsewhere; no paper's result, listed because estimates of cost are made from it.",
         "Not": """\
-Values by the developers' earlier code, for the protocol of Dang, Patil & Rinaldo on Air Quality. They are no published numbers, and
+Values of an earlier implementation, for the protocol of Dang, Patil & Rinaldo on Air Quality. They are no published numbers, and
 are counted apart. Where ours differs, we do not know why.""",
     }
 
@@ -146,11 +146,18 @@ def named(row: Row) -> str:
 
 def counted(name: str, of: Sequence[Row], command: str) -> tuple[str, ...]:
     verdicts = Counter(row.verdict for row in of)
-    return name, str(len(of)), *(str(verdicts[outcome] or "") for outcome in OUTCOMES), f"`{command}`" if command else ""
+    printed = str(sum(row.status == "printed" for row in of) or "")
+    return (
+        name,
+        str(len(of)),
+        printed,
+        *(str(verdicts[outcome] or "") for outcome in OUTCOMES),
+        f"`{command}`" if command else "",
+    )
 
 
 def summary(found: Sequence[Row] | None = None) -> str:
-    """One line per paper: how many numbers, how many of each verdict, and the command that most of them have."""
+    """One line per paper: how many numbers, how many from print, how many of each verdict, the command that most have."""
     found = rows() if found is None else found
     lines = []
     for paper, of in papers(found).items():
@@ -159,7 +166,7 @@ def summary(found: Sequence[Row] | None = None) -> str:
             lines.append(counted("**all published**", everything, "python -m paper_figs.published_numbers"))
         commands = Counter(row.command for row in of if row.command).most_common(1)
         lines.append(counted(named(of[0]), of, commands[0][0] if commands else ""))
-    return sheet(("paper", "numbers", *OUTCOMES, "command"), lines)
+    return sheet(("paper", "numbers", "printed", *OUTCOMES, "command"), lines)
 
 
 def table(found: Sequence[Row] | None = None) -> str:

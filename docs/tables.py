@@ -71,8 +71,8 @@ def document() -> str:
     lines = [
         "# Theorems",
         "",
-        f"{len(theorems.all())} statements, each computed by two routes: the definition (solves, refits, dense traces, simulation) and",
-        "the closed form of the package. `python -m kdtheory verify` checks them on data, `python -m kdtheory theorems` prints them,",
+        f"{len(theorems.all())} statements. Of an identity one side is the definition (solves, refits, dense traces, simulation), the",
+        "other the closed form of the package; some inequalities compare values of one function. `python -m kdtheory verify` checks them on data, `python -m kdtheory theorems` prints them,",
         "and the tests hold each on random problems of any conditioning. A star marks what was derived in kdtheory about an object of",
         "that paper. Written by `python docs/tables.py`.",
         "",
@@ -118,12 +118,20 @@ def verdicts() -> str:
         "`python -m empirical report NAME --table paper_figs/data/TABLE` prints the same; `run NAME` measures it again.",
         "Written by `python docs/tables.py` from the tables alone.",
     ]
+    outcomes = ("reproduced", "not reproduced", "not testable here")
+    judged = {name: experiment(name).verdicts(read(DATA / f"{RECORDS.get(name, name)}.csv")) for name in EXPERIMENTS}
+    lines += ["", f"| experiment | claims | {' | '.join(outcomes)} |", f"|---|{'--:|' * (1 + len(outcomes))}"]
+    everything = [verdict for found in judged.values() for verdict in found]
+    for name, found in (*judged.items(), ("**all**", everything)):
+        counts = (len(found), *(sum(verdict.outcome == outcome for verdict in found) for outcome in outcomes))
+        shown = name if name.startswith("*") else f"[{name}](#{name})"
+        lines.append(f"| {shown} | {' | '.join(str(count or '') for count in counts)} |")
     for name in EXPERIMENTS:
         module, table = experiment(name), RECORDS.get(name, name)
         how = json.loads((DATA / f"{table}.json").read_text(encoding="utf-8"))
         lines += ["", f"## {name}", "", (module.__doc__ or "").partition("\n")[0], ""]
         lines += ["| claim | outcome | effect | seeds |", "|---|---|---|---|"]
-        for verdict in module.verdicts(read(DATA / f"{table}.csv")):
+        for verdict in judged[name]:
             cells = (verdict.claim, f"**{verdict.outcome}**", verdict.effect, str(verdict.seeds))
             lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
         figures = [f"`{figure}`" for figure, shown in FIGURES_OF.items() if name in shown]

@@ -65,21 +65,28 @@ def verdicts(*datasets: str) -> str:
         cells = []
         for data in datasets:
             check = told[data]["checks"][theorem.name]
-            cells += (
-                [f"{check['error']:.0e}", f"{check['tolerance']:.0e}"] if check["error"] is not None else ["no verdict", ""]
-            )
+            cells += _cells(check)
         rows.append(f"| [{theorem.name}](#{anchor(theorem)}) | {' | '.join(cells)} |")
     lines = []
     for data in datasets:
         checks, about = told[data]["checks"].values(), told[data]["problem"]
         holding = sum(check["verdict"] == "holds" for check in checks)
         failing = sum(check["verdict"] == "FAILS" for check in checks)
+        worst = max(check["error"] / check["tolerance"] for check in checks if check["error"] is not None)
         lines += [
             f"**{data}** ({about['training_points']} training and {about['held_out_points']} held-out points): "
-            f"{holding} of {len(checks)} hold, {failing} fail, {len(checks) - holding - failing} without a verdict.",
+            f"{holding} of {len(checks)} hold, {failing} fail, {len(checks) - holding - failing} without a verdict; "
+            f"the largest error is {worst:.0%} of its limit.",
             "",
         ]
     return "\n".join([*lines, *rows]) + "\n"
+
+
+def _cells(check: dict) -> list[str]:
+    if check["error"] is None:
+        return ["no verdict", ""]
+    error = "not violated" if check["relation"] == "<=" and check["error"] == 0 else f"{check['error']:.0e}"
+    return [error if check["error"] or check["relation"] == "<=" else "none", f"{check['tolerance']:.0e}"]
 
 
 def _verified(data: str) -> dict:

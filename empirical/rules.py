@@ -18,6 +18,7 @@ from kdtheory.weights import IDENTIFIABLE
 
 __all__ = ["CRITERIA", "WIDE", "Optimum", "doubts", "optimal_weight", "optimal_weights", "require_labels_are"]
 
+#: What a weight can be best for.
 CRITERIA = {"squared error": squared_error_weight, "scale-free": scale_free_weight}
 WORTHWHILE = 0.05  # of the risk: a gain for which students that differ by less than IDENTIFIABLE are told apart
 WIDE = 1.0  # an interval of the weight that leaves nothing of it

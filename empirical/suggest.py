@@ -55,7 +55,8 @@ def suggest_weight(
         The held-out ones. On noisy classes the squared-error optimum is that of noisy targets, which shrink the conditional
         mean (by 1 - pC/(C - 1) at rate p): the scale-free one is suggested. Noise of mean zero in values moves nothing.
     predictions_are : {"outputs", "probabilities", "logits"}, optional
-        See `empirical.held_out.HeldOut.of`.
+        "outputs" of students trained on squared error; "logits" before a softmax; left out where it is seen: one output is
+        an output, rows between 0 and 1 that sum to one are probabilities.
     loss : {"squared", "cross_entropy"}
         What the weight is best for: squared error of mixed outputs or probabilities, or cross-entropy of mixed logits. On
         noisy classes the scale-free weight of the former is suggested all the same.

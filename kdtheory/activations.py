@@ -25,6 +25,7 @@ __all__ = [
     "sine",
 ]
 
+#: Activations that have a name.
 ACTIVATIONS = {
     "relu": RELU,
     "leaky_relu": leaky_relu(),

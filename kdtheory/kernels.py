@@ -165,6 +165,7 @@ def laplace(X: ArrayLike, X_train: ArrayLike | None = None, *, gamma: float | No
     return fill_distances(first, second, decay)
 
 
+#: Every kernel here, by its name.
 KERNELS: dict[str, Callable[..., Array]] = {f.__name__: f for f in (laplace, linear, nngp, ntk, polynomial, rbf)}
 
 

@@ -117,6 +117,7 @@ def _half_angle_and_lens(v: Array) -> tuple[Array, Array]:
     return half_angle, lens
 
 
+#: Rectified linear unit, :math:`\max(u, 0)`.
 RELU = leaky_relu(0.0)
 
 #: The identity: a deep linear network.

@@ -71,7 +71,7 @@ class RiskCurve:
         on_labels, on_teacher : (m,) or (m, p) arrays
             Predictions :math:`P_l` and :math:`P_t` of the two students (kernel machines or networks).
         targets : array of the same shape
-            Held-out targets. On the training targets the optimum is meaningless: always at most -1.
+            Held-out targets. On the training targets the optimum is meaningless: in self-distillation at most -1.
         sample_weight : (m,) array, optional
             Weights of the points in the mean squared error, zero or positive.
 

@@ -159,6 +159,7 @@ def diabetes() -> tuple[Array, Array]:
     return np.asarray(X, dtype=np.float64), np.asarray(y - y.mean())
 
 
+#: Data that scikit-learn brings along.
 EMBEDDED = {"digits": digits, "diabetes": diabetes}
 
 

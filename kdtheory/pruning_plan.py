@@ -99,13 +99,14 @@ class Plan:
         }[self.ridge_convention]
         how = "leave-one-out" if self.method == "loo" else "expected leave-one-out under the likeliest law"
         lines = [
-            f"{self.counts[-1]} rows, teacher ridge {self.teacher_ridge:.3g} (absolute: K + ridge I), {ridge};",
+            f"{self.counts[-1]} rows, teacher ridge {self.teacher_ridge:.3g} (absolute: K + ridge I),",
+            f"{ridge};",
             f"{how}, {self.subsets} random subsets; risk is against labels, noise included",
             f"noise variance {self.noise.noise_variance:.3g} by marginal likelihood; "
             f"labels' variance {self.labels_variance:.3g}",
             "",
-            "               without distillation        with distillation",
-            "  kept   rows     ridge    risk    loss      ridge  teacher weight [95 %]      risk    loss [95 %]",
+            "            without distillation      with distillation",
+            " kept  rows    ridge    risk    loss    ridge teacher weight [95 %]   risk    loss [95 %]",
         ]
         lines += [self._row(i) for i in range(len(self.counts))]
         if self.explained < LEARNED:
@@ -115,9 +116,9 @@ class Plan:
         share = [[100 * self.droppable(distilled=d, surely=s) for s in (False, True)] for d in (False, True)]
         lines += [
             "",
-            f"The kernel explains {100 * self.explained:.3g} % of the labels' variance. At a loss of at most "
-            f"{100 * self.tolerance:.3g} % of the risk on all rows,",
-            f"{share[0][0]:.0f} % could be dropped without distillation and {share[1][0]:.0f} % with it "
+            f"The kernel explains {100 * self.explained:.3g} % of the labels' variance.",
+            f"At a loss of at most {100 * self.tolerance:.3g} % of the risk on all rows",
+            f"{share[0][0]:.0f} % could be dropped without distillation and {share[1][0]:.0f} % with it",
             f"(by the upper ends of the 95 % intervals: {share[0][1]:.0f} % and {share[1][1]:.0f} %).",
             "`advised_weight` and `advised_ridge` hold what to use: labels only where there is no gain.",
         ]
@@ -139,13 +140,12 @@ class Plan:
         a, b = self.without, self.with_distillation
         low, high = b.teacher_weight_interval[i]
         weight = f"{b.teacher_weight[i]:6.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "  not identified"
-        if np.isfinite(low) and not b.helps[i]:
-            weight += ", no gain"
+        idle = ", no gain" if np.isfinite(low) and not b.helps[i] else ""
         unit, sign = self._unit
         lost = unit * np.array([a.loss[i], b.loss[i], *b.loss_interval[i]])
-        left = f"{self.keep_fractions[i]:6.3g} {self.counts[i]:6d} {a.edge[i]:>1s}{a.ridge[i]:8.2g} {a.risk[i]:7.4g} "
-        right = f"{b.edge[i]:>1s}{b.ridge[i]:8.2g} {weight:27s} {b.risk[i]:7.4g} "
-        return f"{left}{lost[0]:+6.1f}{sign}   {right}{lost[1]:+6.1f}{sign} [{lost[2]:+.1f}, {lost[3]:+.1f}]"
+        left = f"{self.keep_fractions[i]:5.3g} {self.counts[i]:5d} {a.edge[i]:>1s}{a.ridge[i]:7.2g} {a.risk[i]:7.4g} "
+        right = f"{b.edge[i]:>1s}{b.ridge[i]:7.2g} {weight:21s} {b.risk[i]:7.4g} "
+        return f"{left}{lost[0]:+6.1f}{sign} {right}{lost[1]:+6.1f}{sign} [{lost[2]:+.1f}, {lost[3]:+.1f}]{idle}"
 
     def figure(self) -> Any:
         """Loss and optimal weight over the kept share, as a Matplotlib figure.

@@ -1,7 +1,7 @@
 r"""Closed-form optimal teacher weights: for one round from any two students, and for whole chains of ridge fits.
 
-All of them need targets that no student was trained on. On the training targets the one-round answer is always at most
--1 whatever the data (weight on the labels at least 2), because undoing the ridge fits the training labels better.
+All of them need targets that no student was trained on. On the training targets the one-round answer of
+self-distillation is at most -1 whatever the data (weight on the labels at least 2): undoing the ridge fits them better.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def optimal_teacher_weight(
         If the two students differ by less than 0.15 of the predictions' size (see `identifiability`) and the gain is
         below 5 % of the risk, or if the held-out values leave a standard error above 1.
     UserWarning
-        If the weight is at most -1, which is what training data always gives.
+        If the weight is at most -1, which is what training data always gives in self-distillation.
 
     References
     ----------
@@ -231,8 +231,8 @@ def _warn(curves: list[RiskCurve], count: int, held_out_names: str) -> None:
     weight = min(curve.optimal_weight for curve in curves)
     if weight <= -1:
         warnings.warn(
-            f"The optimal teacher weight of one round is {weight:.3g}; training data always gives -1 or less, so make sure "
-            f"that {held_out_names} are held out.",
+            f"The optimal teacher weight of one round is {weight:.3g}; in self-distillation training data always gives -1 or "
+            f"less, so make sure that {held_out_names} are held out.",
             UserWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Wide networks learn a principal component of their kernel nearly along a line, at nearly its rate; narrow ones do not.
+"""Wide networks learn a principal component of their kernel nearly along a line, narrow ones leave it; rates are undecided.
 
 Varied: the width of all hidden layers, 100 and 1,000; the images; the kernel as it moves or frozen at initialisation.
 Tuned: nothing.

@@ -162,7 +162,7 @@ def small_plan(**changes):
 
 def test_table_says_what_the_columns_hold():
     plan = small_plan()
-    row = str(plan).splitlines()[6].split()
+    row = str(plan).splitlines()[7].split()
     a, b, base = plan.without, plan.with_distillation, plan.without.risk[-1]
     assert [float(row[0]), int(row[1])] == [0.333, 20]
     assert float(row[2].strip("<>") or row[3]) in (*RIDGES, 1.0)
@@ -187,7 +187,7 @@ def test_where_distillation_does_not_pay_it_is_not_advised():
     assert plan.advised_ridge[0] == plan.without.ridge[0]
     assert chosen.risk[0] == plan.without.risk[0]
     assert chosen.loss[0] == plan.without.loss[0]
-    assert "no gain" in str(plan).splitlines()[6] or "not identified" in str(plan).splitlines()[6]
+    assert "no gain" in str(plan).splitlines()[7] or "not identified" in str(plan).splitlines()[7]
 
 
 def test_a_figure_without_any_weight(tmp_path):

@@ -178,7 +178,7 @@ def test_bounds_table_and_figure(tmp_path):
     text = str(advice)
     assert "80 rows, teacher ridge" in text
     assert "the student's ridge tuned for every share" in text
-    assert text.count("\n") == 12
+    assert text.count("\n") == 15
     advice.figure().savefig(tmp_path / "plan.png")
     assert (tmp_path / "plan.png").stat().st_size > 10_000
 

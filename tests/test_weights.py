@@ -105,7 +105,7 @@ def test_on_training_data_the_weight_is_minus_one_or_less():
         on_labels, on_teacher = (chain(K, K, y, 0.3, [w])[1] for w in (0.0, 1.0))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", kd.IdentifiabilityWarning)
-            with pytest.warns(UserWarning, match="training data always gives -1 or less"):
+            with pytest.warns(UserWarning, match="in self-distillation training data always gives -1 or less"):
                 assert kd.optimal_teacher_weight(on_labels, on_teacher, y) <= -1
         with pytest.raises(ValueError, match="must be held out, got the training set"):
             kd.optimal_weights(kd.Spectrum.from_gram(K), y, K, y, ridge=0.3, rounds=1)

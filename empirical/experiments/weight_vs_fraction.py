@@ -1,4 +1,4 @@
-r"""The best teacher weight rises as less is kept and, up to a point, with label noise; two trained students foretell it.
+r"""The best teacher weight rises as less is kept, and in some settings with label noise; two trained students foretell it.
 
 A teacher learns all rows, students learn the kept ones with a weight on the teacher's outputs: fraction kept by label noise by
 teacher weight, each seed with a split, noise, teacher, nested random subsets and initialisations of its own, students of one

@@ -45,6 +45,7 @@ from kdtheory.theorems.statement import Assumption, Check, Source, Theorem
 
 __all__ = ["PAPERS", "Assumption", "Check", "Source", "Theorem", "all", "find", "heading", "home"]
 
+#: The modules of theorems, in the order of the tables.
 PAPERS: tuple[ModuleType, ...] = (
     mobahi,
     borup_andersen,

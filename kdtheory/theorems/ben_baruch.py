@@ -1,10 +1,10 @@
 r"""Ben-Baruch et al. (2025): distilling the knowledge in data pruning.
 
-The paper observes that distillation from a teacher on all data rescues students of pruned data, and proves for regularised
-linear regression that a teacher that has seen more helps more. Its exact hypotheses are not known to us: everything here is
-derived in kdtheory for its setting, a teacher on rows T, a student on kept rows F, ridge regression both. Half of a
-problem's rows are kept. Here E_F picks the kept labels, A = K_F (K_FF + ridge I)^-1, G is the teacher's smoother and G_F its
-kept rows; X are the kernel's features, A_R = X_R'X_R and S_R = (A_R + ridge_R I)^-1 for rows R.
+The paper observes that distillation from a teacher on all data rescues students of pruned data, and shows for regularised
+linear regression that a teacher that has seen more leaves its student less bias. Its exact hypotheses are not known to us:
+everything here is derived in kdtheory for its setting, a teacher on rows T, a student on kept rows F, ridge regression both.
+Half of a problem's rows are kept. Here E_F picks the kept labels, A = K_F (K_FF + ridge I)^-1, G is the teacher's smoother
+and G_F its kept rows; X are the kernel's features, A_R = X_R'X_R and S_R = (A_R + ridge_R I)^-1 for rows R.
 """
 
 from __future__ import annotations

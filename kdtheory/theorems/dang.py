@@ -229,6 +229,7 @@ THEOREMS = (
         right=lambda p: _one_shot(p, "gcv"),
         tolerance=lambda p: _one_shot_rounding(p, "gcv"),
         assumptions=(SOMETHING_TO_LEARN, LABELS_SEEN),
+        derived=True,  # as a reproduction of the paper gives it; whether the paper does is not known to us
         figure="one_shot_bias",
     ),
 )
