@@ -122,7 +122,7 @@ def _after_docstring(name: str) -> int:
 def _linked(caption: str, name: str) -> str:
     """A caption with links to the other figures that it names."""
     others = "|".join(sorted(set(FIGURES) - {name}, key=len, reverse=True))
-    return re.sub(rf"(?<![\w`:./])(?:``)?\b({others})\b(?:``)?(?![\w`.])", r":doc:`\1 <\1>`", caption)
+    return re.sub(rf"(?<![\w`:./])(?:``)?\b({others})\b(?:``)?(?![\w`]|\.\w)", r":doc:`\1 <\1>`", caption)
 
 
 def _fields(caption: str) -> str:

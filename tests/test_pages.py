@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 WRITTEN = sorted(path for path in DOCS.rglob("*.md") if "generated" not in path.parts)
 ELSEWHERE = {"arrays.md", "extending.md"}  # have tests of their own
-CODE = re.compile(r"```(?:python|\{code-cell\} python3)\n(.*?)```", re.DOTALL)
+CODE = re.compile(r"```(?:python|\{code-cell\} python3)\n(?::.*\n)*(.*?)```", re.DOTALL)
 RUN = [path for path in WRITTEN if CODE.search(path.read_text(encoding="utf-8")) and path.name not in ELSEWHERE]
 
 
@@ -64,7 +64,7 @@ def test_every_public_name_has_its_place():
     assert all(f"api/{name}.md" in interface for name in modules)
     kd = __import__("kdtheory")
     for name in kd.__all__:
-        full = f"kdtheory.{name}" if f"kdtheory.{name}" in modules else f"\n   {name}\n"
+        full = f"kdtheory.{name}" if f"kdtheory.{name}" in modules else f"| [`kd.{name}`](#kdtheory."
         assert full in interface["api/index.md"], name
     assert ".. autofunction:: optimal_teacher_weight" in interface["api/kdtheory.weights.md"]
     assert "   :value: 0.15" in interface["api/kdtheory.weights.md"]

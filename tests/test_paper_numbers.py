@@ -168,7 +168,7 @@ def test_the_command_prints_a_paper(capsys):
 def test_the_summary_counts_every_number(found, pages):
     lines = [re.split(r" ?\| ?", line)[1:-1] for line in pages.summary(found).splitlines()[2:]]
     counts = {name.strip("*"): [int(text.strip("*") or 0) for text in numbers[:-1]] for name, *numbers in lines}
-    assert all(total == sum(verdicts) for total, *verdicts in counts.values())
+    assert all(total == sum(verdicts) >= printed for total, printed, *verdicts in counts.values())
     papers = [numbers for name, numbers in counts.items() if name not in ("all published", EARLIER)]
     assert np.array(papers).sum(axis=0).tolist() == counts["all published"]
     assert counts["all published"][0] + counts[EARLIER][0] == len(found)
