@@ -15,8 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, whatever is installed
+
 import matplotlib as mpl
 import numpy as np
+import paper_numbers
 
 from empirical.command_line import experiment
 from empirical.experiments import EXPERIMENTS
@@ -30,9 +34,6 @@ from paper_figs.recompute import EXPERIMENTS as FIGURES_OF
 from paper_figs.recompute import RECORDS
 from paper_figs.regression_data import DATA, recorded
 from paper_figs.style import RC
-
-sys.path.insert(0, str(Path(__file__).parent))
-import paper_numbers
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "pictures" / "one_idea.png"

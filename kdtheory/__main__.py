@@ -52,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OverflowError, ImportError) as error:
         print(f"kdtheory: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nkdtheory: stopped.", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import importlib
 import importlib.util
 import logging
@@ -69,7 +70,7 @@ examples:
   %(prog)s --list                             what each figure shows
   %(prog)s toy_fits --out figures             figures/toy_fits.pdf, .png and .csv
   %(prog)s                                    all of them, in minutes
-  %(prog)s jacot_kernel --recompute --set initialisations=2
+  %(prog)s network_weights --recompute --set seeds=2 --set data=digits   (minutes)
 
 Drawing needs Matplotlib and scikit-learn: pip install 'kdtheory[figures]'.
 --recompute trains networks and needs PyTorch, too: pip install 'kdtheory[empirical]'.
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", metavar="NAME", nargs="*", help="figures to draw (default: all of them)")
     parser.add_argument("--list", action="store_true", help="name the figures and what each one shows")
     parser.add_argument(
-        "--out", type=Path, default=Path("figures"), metavar="DIR", help="folder to write to (default: figures)"
+        "--out", type=Path, metavar="DIR", help="folder to write to (default: figures; with --recompute figures_recomputed)"
     )
     parser.add_argument(
         "--recompute", action="store_true", help="train the named figures' networks anew, into DIR/recorded (needs PyTorch)"
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="with --recompute: change a setting of the experiment"
     )
     options = parser.parse_args(arguments)
+    options.out = options.out or Path("figures_recomputed" if options.recompute else "figures")
     wrong = _wrong(options)
     if wrong:
         print(f"paper_figs: {wrong}", file=sys.stderr)
@@ -107,26 +109,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # whoever reads has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if options.recompute:
-        from paper_figs.recompute import recompute  # noqa: PLC0415
+    try:
+        if options.recompute:
+            from paper_figs.recompute import recompute  # noqa: PLC0415
 
-        try:
             for name in options.names:
                 recompute(name, options.out / "recorded", options.set)
-        except ValueError as error:
-            print(f"paper_figs: {error}", file=sys.stderr)
-            return 2
-    return _draw(options.names or FIGURES, options.out)
+        return _draw(options.names or FIGURES, options.out, measured=options.recompute)
+    except ValueError as error:
+        print(f"paper_figs: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\npaper_figs: stopped; what was finished before is complete.", file=sys.stderr)
+        return 130
 
 
 def _wrong(options: argparse.Namespace) -> str:
     """What is wrong with the options, in a sentence."""
     unknown = [name for name in options.names if name not in FIGURES]
     if unknown:
-        return f"NAME must be one of {', '.join(FIGURES)}, got {unknown[0]!r}."
+        near = difflib.get_close_matches(unknown[0], FIGURES, 3, 0.5)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"NAME must be one of {', '.join(FIGURES)}, got {unknown[0]!r}.{meant}"
     blocked = next((path for path in (options.out, *options.out.parents) if path.exists() and not path.is_dir()), None)
     if blocked is not None:
         return f"--out must be a folder, {str(blocked)!r} is a file."
+    there = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not options.list and not os.access(there, os.W_OK):
+        return f"--out must be a folder that can be written to, got {str(options.out)!r}."
     if (options.recompute and not options.names) or (options.set and not options.recompute):
         return "--recompute needs the NAMEs of figures, and --set needs --recompute."
     return "" if options.list else _missing(recompute=options.recompute)
@@ -141,7 +151,7 @@ def _missing(*, recompute: bool) -> str:
     return ""
 
 
-def _draw(names: Sequence[str], folder: Path) -> int:
+def _draw(names: Sequence[str], folder: Path, *, measured: bool) -> int:
     for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(
             threads, "1"
@@ -166,11 +176,15 @@ def _draw(names: Sequence[str], folder: Path) -> int:
             print("FAILED; the figures before it are complete.", flush=True)
             print(f"paper_figs: {error}", file=sys.stderr)
             return 2
-        except Exception:
+        except Exception as error:
             print("FAILED; the figures before it are complete.", flush=True)
-            raise
+            if not measured:
+                raise
+            raise ValueError(
+                f"{name} cannot be drawn from what these settings measured ({error!r}); its table is in {folder / 'recorded'}."
+            ) from error
         print(f"{time.perf_counter() - start:5.1f} s  {', '.join(path.name for path in paths)}", flush=True)
-    print(f"{len(names)} figures in {folder.resolve()}")
+    print(f"{len(names)} figure{'s' if len(names) > 1 else ''} in {folder.resolve()}")
     return 0
 
 

@@ -199,3 +199,46 @@ def test_a_command_without_its_package_says_which_command_cures_it(words, packag
     assert done.returncode == 2
     assert f"pip install 'kdtheory[{cure}]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def interrupted(*_arguments, **_options):
+    raise KeyboardInterrupt
+
+
+def test_a_stopped_command_says_so_without_a_traceback(monkeypatch, capsys):
+    from paper_figs import __main__ as figures
+
+    monkeypatch.setattr(program, "_verify", interrupted)
+    assert program.main(["verify"]) == 130
+    assert capsys.readouterr().err == "\nkdtheory: stopped.\n"
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(figures, "_draw", interrupted)
+    assert figures.main(["toy_fits"]) == 130
+    assert "stopped; what was finished before is complete." in capsys.readouterr().err
+
+
+def test_a_figure_that_is_nearly_named_and_a_folder_that_cannot_be_written(monkeypatch, capsys, tmp_path):
+    from paper_figs import __main__ as figures
+
+    assert figures.main(["toy_fit"]) == 2
+    assert "got 'toy_fit'. Did you mean toy_fits" in capsys.readouterr().err
+    monkeypatch.setattr(figures.os, "access", lambda path, mode: False)
+    assert figures.main(["toy_fits", "--out", str(tmp_path / "new")]) == 2
+    assert "--out must be a folder that can be written to" in capsys.readouterr().err
+
+
+def test_a_shortened_measurement_stays_out_of_the_gallery(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("torch")
+    from paper_figs import __main__ as figures
+    from paper_figs import jacot_kernel, recompute
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recompute, "recompute", lambda *arguments: None)
+    monkeypatch.setattr(jacot_kernel, "compute", dict)  # nothing was measured
+    assert figures.main(["jacot_kernel", "--recompute"]) == 2
+    error = capsys.readouterr().err
+    assert "jacot_kernel cannot be drawn from what these settings measured" in error
+    assert "figures_recomputed/recorded" in error
+    assert not (tmp_path / "figures").exists()

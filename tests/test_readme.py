@@ -43,3 +43,19 @@ def test_make_targets_exist(target):
 def test_links_lead_to_files():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_what_networks_said_is_what_the_verdicts_say():
+    table = README.partition("## What holds, and where")[2].partition("## Conventions")[0]
+    verdicts = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    assert "students are 0.01 to 0.11 of their size off" in table
+    assert "squared: of a cell's mean errors" in verdicts
+    assert "students are 0.01 to 0.11 of their size off the mix" in verdicts
+    assert "0.05 to 0.53" in table
+    assert "0.05 to 0.53 of their size off the mix" in verdicts
+    assert "of 11 settings, 11 rise and 0 fall" in table
+    assert "of 11 settings, 11 rise and 0 fall" in verdicts
+    assert "8 of 19 settings rise and 0 fall" in table
+    assert "of 19 settings, 8 rise and 0 fall" in verdicts
+    for digits in ("0.2 [0.0, 0.4] points lost", "digits, cross-entropy: 0.4 [0.2, 0.6] points lost"):
+        assert digits in verdicts
