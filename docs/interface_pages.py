@@ -87,12 +87,11 @@ def _summary(module: str, names: Iterable[str]) -> list[str]:
 
 def _module(name: str) -> str:
     module = importlib.import_module(name)
-    documented = [each for each in module.__all__ if _is_documented(getattr(module, each)) and (name, each) not in COMMANDS]
+    public = [each for each in module.__all__ if (name, each) not in COMMANDS]
+    documented = [each for each in public if _is_documented(getattr(module, each))]
     lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}", "   :no-members:", "", *_summary(name, documented)]
-    for each in module.__all__:
+    for each in public:
         if isinstance(getattr(module, each), GenericAlias):  # a name for a type, without a text of its own
-            continue
-        if (name, each) in COMMANDS:
             continue
         if each not in documented:
             lines += _constant(module, each)
