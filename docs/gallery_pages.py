@@ -52,7 +52,7 @@ def gallery() -> dict[str, str]:
     for title, names in GALLERY.items():
         lines += ["", f"## {title}", "", "::::{grid} 1 2 2 3", ":gutter: 3", ":class-container: gallery", ""]
         for name in names:
-            claim = _docstring(ROOT / "paper_figs" / f"{name}.py").partition("\n")[0]
+            claim = docstring(name).partition("\n")[0]
             lines += [
                 f":::{{grid-item-card}} {name}",
                 f":img-top: {name}.png",
@@ -73,11 +73,8 @@ def _attribute(text: str) -> str:
 
 def figure(name: str) -> str:
     """One figure: picture, caption, numbers, what it shows and what holds it, how to change it, its code."""
-    claim, _, caption = _docstring(ROOT / "paper_figs" / f"{name}.py").partition("\n")
+    claim, _, caption = docstring(name).partition("\n")
     shown = [theorem for theorem in theorems.all() if theorem.figure == name]
-    tests = sorted(
-        path.name for path in (ROOT / "tests").glob("test_figures*.py") if re.search(rf"\b{name}\b", path.read_text())
-    )
     lines = [
         f"# {claim.rstrip('.')}",
         "",
@@ -102,7 +99,7 @@ def figure(name: str) -> str:
     if name in MEASURED:
         questions = ", ".join(f"`empirical/experiments/{question}.py`" for question in MEASURED[name])
         lines += [f"Measured by {questions}; what came out of every claim: [verdicts](/verdicts.md).", ""]
-    lines += [f"Held by {', '.join(f'`tests/{test}`' for test in tests or ['test_figures.py'])}.", ""]
+    lines += [f"Held by {', '.join(f'`{test}`' for test in tests_of(name))}.", ""]
     lines += [
         "## Code",
         "",
@@ -132,5 +129,13 @@ def _fields(caption: str) -> str:
     return re.sub(r"^(?!:\w+: )", "    ", marked, flags=re.MULTILINE) + blank + rest
 
 
-def _docstring(path: Path) -> str:
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+def tests_of(name: str) -> list[str]:
+    """The files of tests that name a figure, or the one that draws every figure."""
+    tests = sorted((ROOT / "tests").glob("test_figures*.py"))
+    naming = [f"tests/{path.name}" for path in tests if re.search(rf"\b{name}\b", path.read_text(encoding="utf-8"))]
+    return naming or ["tests/test_figures.py"]
+
+
+def docstring(name: str) -> str:
+    """A figure's docstring, read without importing it: its first line is the claim, the rest the caption."""
+    return ast.get_docstring(ast.parse((ROOT / "paper_figs" / f"{name}.py").read_text(encoding="utf-8"))) or ""

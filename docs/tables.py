@@ -7,9 +7,7 @@ existing.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -21,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, whatever is
 import matplotlib as mpl
 import numpy as np
 import paper_numbers
+from gallery_pages import docstring, tests_of
 
 from empirical.command_line import experiment
 from empirical.experiments import EXPERIMENTS
@@ -40,17 +39,6 @@ PICTURE = ROOT / "docs" / "pictures" / "one_idea.png"
 MARK, END = "<!-- {}: written by docs/tables.py -->", "<!-- end of {} -->"
 
 
-def _first_line(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
-
-
-def _tests_of(figure: str) -> list[str]:
-    tests = sorted((ROOT / "tests").glob("test_figures*.py"))
-    naming = [f"tests/{path.name}" for path in tests if re.search(rf"\b{figure}\b", path.read_text(encoding="utf-8"))]
-    return naming or ["tests/test_figures.py"]  # which draws every figure
-
-
 def _module(theorem: Theorem) -> str:
     return theorems.home(theorem).__name__.rpartition(".")[2]
 
@@ -61,8 +49,8 @@ def figures() -> str:
     for name in FIGURES:
         shown = [theorem for theorem in theorems.all() if theorem.figure == name]
         tests = [f"tests/theorems/test_{module}.py" for module in dict.fromkeys(map(_module, shown))]
-        files = ", ".join(f"`{test}`" for test in [*tests, *_tests_of(name)])
-        claim = _first_line(ROOT / "paper_figs" / f"{name}.py")
+        files = ", ".join(f"`{test}`" for test in [*tests, *tests_of(name)])
+        claim = docstring(name).partition("\n")[0]
         rows.append(f"| `{name}` | {claim} | {'; '.join(theorem.name for theorem in shown)} | {files} |")
     return "\n".join(rows)
 
